@@ -1,0 +1,46 @@
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { serveStatic } from '@hono/node-server/serve-static';
+import { Hono } from 'hono';
+
+/**
+ * Everything from here, nothing from anywhere else. y-codemirror colours cursors by style attributes; the editor's own
+ * style sheet is a constructed one, which this allows.
+ */
+const CONTENT_SECURITY_POLICY = [
+  "default-src 'none'",
+  "script-src 'self'",
+  "style-src 'self'",
+  "style-src-attr 'unsafe-inline'",
+  "connect-src 'self'",
+  "img-src 'self' data:",
+  "manifest-src 'self'",
+  "base-uri 'none'",
+  "form-action 'none'",
+  "frame-ancestors 'none'",
+].join('; ');
+
+const NOT_BUILT = 'The page is not built: run `npm run build:page` (`npm start` does).\n';
+
+/** The demo page at `/`. */
+export function pageRoutes(): Hono {
+  const root = pageDirectory();
+  const app = new Hono();
+  app.use('/*', async (context, next) => {
+    await next();
+    context.header('Content-Security-Policy', CONTENT_SECURITY_POLICY);
+    context.header('X-Content-Type-Options', 'nosniff');
+    context.header('Referrer-Policy', 'no-referrer');
+  });
+  if (root === null) return app.get('/', (context) => context.text(NOT_BUILT, 404));
+  return app.get('/*', serveStatic({ root }));
+}
+
+/** Where Vite puts the page, seen from `server/` in the repository and from `dist/server/` in the npm package. */
+function pageDirectory(): string | null {
+  const candidates = ['../../client-demo/dist', '../../../client-demo/dist'];
+  const found = candidates
+    .map((path) => fileURLToPath(new URL(path, import.meta.url)))
+    .find((path) => existsSync(`${path}/index.html`));
+  return found ?? null;
+}

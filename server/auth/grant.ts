@@ -1,0 +1,55 @@
+/** Who somebody is and what they may do with one document. */
+export interface Grant {
+  /** The `sub` of the token; recorded with every update. `null` when nobody was asked. */
+  readonly user: string | null;
+  readonly access: 'read' | 'write';
+}
+
+/** What is asked at every door: may the bearer of this token open this document? */
+export interface AccessRequest {
+  readonly token: string | null;
+  readonly document: string;
+}
+
+/**
+ * Decides about access.
+ * @throws {@link IndelibleError} `unauthorized` (no or bad token) or `forbidden` (not this document)
+ */
+export type Authorize = (request: AccessRequest) => Grant | Promise<Grant>;
+
+/** Without a key everybody may do everything. */
+export const allowEverybody: Authorize = () => ({ user: null, access: 'write' });
+
+/**
+ * Whether a pattern matches a document name, segment by segment: `*` stands for one segment, `**` for any number.
+ * `notes/*` matches `notes/today`, not `notes/today/draft`.
+ */
+export function matchesPattern(pattern: string, name: string): boolean {
+  return matchSegments(pattern.split('/'), name.split('/'));
+}
+
+function matchSegments(pattern: readonly string[], name: readonly string[]): boolean {
+  // Dynamic programming over the pattern, so that many `**` cannot make it exponential.
+  let reachable = new Set([0]);
+  for (const segment of pattern) {
+    const next = new Set<number>();
+    for (const at of reachable) {
+      if (segment === '**') for (let end = at; end <= name.length; end += 1) next.add(end);
+      else if (at < name.length && (segment === '*' || segment === name[at])) next.add(at + 1);
+    }
+    reachable = next;
+  }
+  return reachable.has(name.length);
+}
+
+/** The highest access that any matching pattern gives; `null` when none matches. */
+export function accessTo(
+  document: string,
+  access: Readonly<Record<string, 'read' | 'write'>>,
+): Grant['access'] | null {
+  const granted = Object.entries(access)
+    .filter(([pattern]) => matchesPattern(pattern, document))
+    .map(([, level]) => level);
+  if (granted.includes('write')) return 'write';
+  return granted.length > 0 ? 'read' : null;
+}

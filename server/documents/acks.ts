@@ -1,0 +1,60 @@
+/** Acks that a connection is owed for consecutive frames with one outcome. */
+interface Run {
+  /** The update log must have committed up to here; `REFUSED` when the frames were refused. */
+  readonly sequence: number;
+  count: number;
+  /** When the first of the frames arrived, in milliseconds of `performance.now()`. */
+  readonly since: number;
+}
+
+const REFUSED = -1;
+
+/**
+ * The acks that one connection is owed: one for each update and step 2 frame, in the order of the frames, each when
+ * everything that the document held when its frame was handled is committed. Providers count them, so there must be
+ * exactly as many as frames.
+ */
+export class Acks {
+  readonly #send: (committed: boolean) => void;
+  readonly #onAck: (seconds: number) => void;
+  #runs: Run[] = [];
+
+  /**
+   * @param send - sends one ack
+   * @param onAck - told how long an ack took, in seconds
+   */
+  constructor(send: (committed: boolean) => void, onAck: (seconds: number) => void) {
+    this.#send = send;
+    this.#onAck = onAck;
+  }
+
+  /** Owes an ack for a frame: due when the update log has committed up to `sequence`. */
+  owe(sequence: number, since: number): void {
+    const last = this.#runs.at(-1);
+    // Frames that brought nothing new have the number of their predecessor: counting them keeps this short while
+    // Postgres is away.
+    if (last?.sequence === sequence) last.count += 1;
+    else this.#runs.push({ sequence, count: 1, since });
+  }
+
+  /** Owes a refusal, which waits for its turn. */
+  oweRefusal(since: number): void {
+    this.owe(REFUSED, since);
+  }
+
+  get isEmpty(): boolean {
+    return this.#runs.length === 0;
+  }
+
+  /** Sends what is due. */
+  settle(committed: number): void {
+    let settled = 0;
+    for (const { sequence, count, since } of this.#runs) {
+      if (sequence > committed) break;
+      settled += 1;
+      for (let sent = 0; sent < count; sent += 1) this.#send(sequence !== REFUSED);
+      if (sequence !== REFUSED) this.#onAck((performance.now() - since) / 1000);
+    }
+    if (settled > 0) this.#runs = this.#runs.slice(settled);
+  }
+}

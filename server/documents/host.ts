@@ -1,0 +1,134 @@
+import { Hocuspocus, type Connection, type Document, type Extension } from '@hocuspocus/server';
+
+export type { Connection, Document, Extension };
+export type ClientConnection = ReturnType<Hocuspocus['handleConnection']>;
+
+/** Hocuspocus closes idle sockets itself, with a code that is final for y-websocket. The gateway's heartbeat does it. */
+const NO_TIMEOUT_MS = 2 ** 31 - 1;
+/** Store time, that is when folding is considered: after this much quiet, at the latest after the maximum. */
+const STORE_QUIET_MS = 2_000;
+const STORE_MAX_MS = 10_000;
+
+/** Hooks that do nothing by default cost 20 to 30 % of an update's CPU when they are left in place. */
+const NO_HOOKS = Object.fromEntries(
+  [
+    ...['onConfigure', 'onListen', 'onUpgrade', 'onConnect', 'connected', 'beforeHandleMessage'],
+    ...['afterHandleMessage', 'beforeHandleAwareness', 'beforeSync', 'beforeBroadcastStateless', 'onStateless'],
+    ...['onChange', 'onCreateDocument', 'onLoadDocument', 'onStoreDocument', 'afterStoreDocument'],
+    ...['onAwarenessUpdate', 'onRequest', 'onDisconnect', 'onDestroy'],
+  ].map((hook) => [hook, undefined]),
+);
+
+/** The private maps of a ClientConnection that are plain objects, keyed by what clients send. */
+const KEYED_BY_CLIENTS = [
+  'documentConnections',
+  'incomingMessageQueue',
+  'incomingMessageQueueBytes',
+  'hookPayloads',
+] as const;
+
+/** A refusal that Hocuspocus sends to the client as the reason. Without a message, or it would print one. */
+export class Refusal extends Error {
+  readonly reason: string;
+
+  constructor(reason: string, options?: ErrorOptions) {
+    super('', options);
+    this.reason = reason;
+  }
+}
+
+/** Thrown by a load whose document is spoilt, to have it tried again with a new one. */
+export class LoadAgain extends Error {
+  override readonly message = '';
+}
+
+export interface HostOptions {
+  readonly extension: Extension;
+  /** Whether a document must stay in memory though nobody is connected to it. */
+  mustStay(name: string): boolean;
+  /** Settles when the document in memory, which nobody may attach to any more, is gone. */
+  retiring(name: string): Promise<void> | undefined;
+  onError(error: unknown, stage: string): void;
+}
+
+/**
+ * Hocuspocus, without what loses data or takes the process down (see the names of the members). With cluster/ the only
+ * importer of @hocuspocus.
+ */
+export class Host extends Hocuspocus {
+  readonly #options: HostOptions;
+  readonly #pins = new Map<string, number>();
+
+  constructor(options: HostOptions) {
+    super({
+      ...NO_HOOKS,
+      extensions: [options.extension],
+      quiet: true,
+      timeout: NO_TIMEOUT_MS,
+      debounce: STORE_QUIET_MS,
+      maxDebounce: STORE_MAX_MS,
+    });
+    this.#options = options;
+  }
+
+  /**
+   * A name like `constructor` or `__proto__` must not find what every object has.
+   */
+  override handleConnection(...[socket, request, context]: Parameters<Hocuspocus['handleConnection']>) {
+    const client = super.handleConnection(socket, request, context);
+    for (const map of KEYED_BY_CLIENTS) {
+      Object.setPrototypeOf((client as unknown as Record<string, object>)[map], null);
+    }
+    return client;
+  }
+
+  /**
+   * Somebody who attaches needs a few microtasks between having the document and being connected to it. The document
+   * is pinned meanwhile: unloaded in that gap, edits would go into a destroyed one and vanish.
+   */
+  override async createDocument(...args: Parameters<Hocuspocus['createDocument']>): Promise<Document> {
+    const [name] = args;
+    for (let gone; (gone = this.#options.retiring(name)) !== undefined; ) await gone;
+    this.#pins.set(name, (this.#pins.get(name) ?? 0) + 1);
+    try {
+      return await super.createDocument(...args);
+    } finally {
+      setImmediate(() => this.#unpin(name));
+    }
+  }
+
+  #unpin(name: string): void {
+    const left = (this.#pins.get(name) ?? 1) - 1;
+    if (left > 0) {
+      this.#pins.set(name, left);
+      return;
+    }
+    this.#pins.delete(name);
+    this.unloadIfUnused(name);
+  }
+
+  override async loadDocument(...args: Parameters<Hocuspocus['loadDocument']>): Promise<Document> {
+    for (;;) {
+      try {
+        return await super.loadDocument(...args);
+      } catch (error) {
+        if (!(error instanceof LoadAgain)) throw error;
+      }
+    }
+  }
+
+  override shouldUnloadDocument(document: Document): boolean {
+    return (
+      super.shouldUnloadDocument(document) &&
+      !this.#pins.has(document.name) &&
+      !this.#options.mustStay(document.name)
+    );
+  }
+
+  /** Hocuspocus asks when the last client leaves, and then never again: to be called when a reason to stay is gone. */
+  unloadIfUnused(name: string): void {
+    const document = this.documents.get(name);
+    if (document === undefined || document.getConnectionsCount() > 0) return;
+    this.unloadDocument(document).catch((error: unknown) => this.#options.onError(error, 'unload'));
+  }
+}

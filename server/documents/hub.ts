@@ -1,0 +1,289 @@
+import * as Y from 'yjs';
+import type { AccessRequest, Authorize, Grant } from '../auth/grant.ts';
+import { isDocumentName } from '../auth/names.ts';
+import { IndelibleError, messageOf } from '../errors.ts';
+import type { Log } from '../log.ts';
+import type { Metrics } from '../metrics.ts';
+import type { Wire } from '../protocol/wire.ts';
+import { isTransient } from '../storage/database.ts';
+import type { DocumentStore } from '../storage/document-store.ts';
+import { applyStored, type StoredDocument } from '../storage/stored-document.ts';
+import type { UpdateLog } from '../storage/update-log.ts';
+import type { Acks } from './acks.ts';
+import { Host, LoadAgain, Refusal, type ClientConnection, type Document, type Extension } from './host.ts';
+import { OpenDocument } from './open-document.ts';
+import { Session, type HubSocket, type SessionHub } from './session.ts';
+
+/** How long a client waits for a document while the database is away, before it is told to come back later. */
+const LOAD_PATIENCE_MS = 20_000;
+const LOAD_RETRY_MS = 100;
+const LOAD_RETRY_MAX_MS = 1_000;
+
+/** First content of a document that is not stored yet: a Y.Doc, an update, or nothing. */
+export type OnLoad = (name: string) => Promise<Y.Doc | Uint8Array | null | undefined>;
+
+export interface HubOptions {
+  readonly store: DocumentStore;
+  readonly updateLog: UpdateLog;
+  readonly authorize: Authorize;
+  readonly onLoad: OnLoad | undefined;
+  readonly limits: { readonly waitingBytes: number; readonly presenceIds: number };
+  readonly log: Log;
+  readonly metrics: Metrics;
+}
+
+interface SessionContext {
+  readonly session: Session;
+  readonly grant?: Grant;
+}
+
+/** Where connections, documents and the update log meet. */
+export class Hub implements SessionHub {
+  readonly limits: HubOptions['limits'];
+  readonly log: Log;
+  readonly metrics: Metrics;
+  readonly #options: HubOptions;
+  readonly #host: Host;
+  readonly #documents = new Map<string, OpenDocument>();
+  readonly #owed = new Set<Acks>();
+  readonly #retiring = new Map<string, { gone: Promise<void>; resolve: () => void }>();
+  #isClosed = false;
+
+  constructor(options: HubOptions) {
+    this.#options = options;
+    this.limits = options.limits;
+    this.log = options.log;
+    this.metrics = options.metrics;
+    this.#host = new Host({
+      extension: this.#hooks(),
+      mustStay: (name) => options.updateLog.isWaiting(name),
+      retiring: (name) => this.#retiring.get(name)?.gone,
+      onError: (error, stage) => this.log.error({ err: error, stage }, 'Hocuspocus failed'),
+    });
+  }
+
+  /** A new socket. Frames go to `receive` of the session, its end to `closed`. */
+  connect(socket: HubSocket, wire: Wire): Session {
+    return new Session(this, socket, wire);
+  }
+
+  /** Tells Hocuspocus about a session; called by its constructor. */
+  register(session: Session): ClientConnection {
+    const socket = {
+      send: (frame: unknown) => session.send(frame as Uint8Array),
+      close: (code?: number, reason?: string) => session.close(code, reason),
+      get readyState() {
+        return session.readyState;
+      },
+    };
+    return this.#host.handleConnection(socket, NO_REQUEST, { session } satisfies SessionContext);
+  }
+
+  /**
+   * Decides about access to a document.
+   * @throws {@link IndelibleError} `bad_name`, `unauthorized`, `forbidden`
+   */
+  async authorize(request: AccessRequest): Promise<Grant> {
+    if (!isDocumentName(request.document)) throw new IndelibleError('bad_name');
+    return this.#options.authorize(request);
+  }
+
+  /** Writes an applied update to the log. */
+  append(open: OpenDocument, update: Uint8Array, author: string | null): void {
+    open.lastSequence = this.#options.updateLog.append(open.name, update, author);
+    open.countTail(update.byteLength);
+  }
+
+  /** Sends the acks that are due now, and the others when their updates are committed. */
+  settle(acks: Acks): void {
+    acks.settle(this.#options.updateLog.committed);
+    if (!acks.isEmpty) this.#owed.add(acks);
+  }
+
+  /** The connection is gone: its acks are owed to nobody. */
+  forget(acks: Acks): void {
+    this.#owed.delete(acks);
+  }
+
+  /** The update log has committed everything up to `sequence`. */
+  committed(sequence: number, documents: Iterable<string>): void {
+    for (const acks of this.#owed) {
+      acks.settle(sequence);
+      if (acks.isEmpty) this.#owed.delete(acks);
+    }
+    for (const name of documents) this.#host.unloadIfUnused(name);
+  }
+
+  /** Postgres will not take the updates of a document: what is in memory is more than can ever be durable. */
+  refused(name: string, error: unknown): void {
+    const open = this.#documents.get(name);
+    if (open !== undefined) this.rebuild(open, error);
+  }
+
+  /**
+   * Drops a document from memory, once what it has in the log is committed, and lets its clients come back to one that
+   * is rebuilt from storage. Nothing of a frame that threw was logged or acknowledged.
+   */
+  rebuild(open: OpenDocument, error: unknown): void {
+    if (open.isSpoilt) return;
+    open.isSpoilt = true;
+    this.metrics.rebuilds.inc();
+    this.log.error({ document: open.name, err: messageOf(error) }, 'a document is rebuilt from storage');
+    let resolve = () => {};
+    const gone = new Promise<void>((done) => (resolve = done));
+    this.#retiring.set(open.name, { gone, resolve });
+    for (const { context } of open.document.getConnections()) {
+      (context as SessionContext).session.end('document_reset');
+    }
+    this.#host.unloadIfUnused(open.name);
+  }
+
+  /** Documents in memory. */
+  get documentCount(): number {
+    return this.#documents.size;
+  }
+
+  /** Stops waiting for a database that is away. Sockets are closed by the gateway. */
+  close(): void {
+    this.#isClosed = true;
+  }
+
+  #hooks(): Extension {
+    return {
+      extensionName: 'indelible',
+      onAuthenticate: async ({ context, documentName, token, connectionConfig }) => {
+        const { session } = context as SessionContext;
+        const grant = await this.#orRefuse(documentName, () => session.authorize(documentName, token));
+        connectionConfig.readOnly = grant.access === 'read';
+        return { grant };
+      },
+      onLoadDocument: async ({ document, documentName }) => {
+        await this.#orRefuse(documentName, () => this.#load(document));
+      },
+      connected: ({ context, connection, documentName }) =>
+        this.#guard('connected', documentName, () => {
+          const { session, grant } = context as SessionContext;
+          const open = this.#documents.get(documentName);
+          if (open === undefined) throw new Error('connected to a document that is not open');
+          session.attach(connection, open, grant?.user ?? null);
+        }),
+      onStoreDocument: ({ documentName }) =>
+        this.#guard('onStoreDocument', documentName, () => this.#foldIfWorthIt(documentName)),
+      afterUnloadDocument: ({ documentName }) =>
+        this.#guard('afterUnloadDocument', documentName, () => this.#unloaded(documentName)),
+    };
+  }
+
+  /** A hook that rejects would end the process, or leave Hocuspocus half-way. */
+  async #guard(hook: string, document: string, work: () => void | Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      this.log.error({ err: error, hook, document }, 'a hook failed');
+    }
+  }
+
+  /** Runs what may refuse a document; the client gets the code as the reason. */
+  async #orRefuse<T>(document: string, work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      if (error instanceof LoadAgain) throw error;
+      const code = codeOf(error);
+      this.metrics.refused.inc({ code });
+      this.log.warn({ document, code, err: messageOf(error) }, 'a document is refused');
+      throw new Refusal(code, { cause: error });
+    }
+  }
+
+  async #load(document: Document): Promise<void> {
+    const stop = this.metrics.loadSeconds.startTimer();
+    try {
+      const stored = (await this.#read(document.name)) ?? (await this.#create(document.name));
+      if (stored !== null) await this.#fill(document, stored);
+      this.#opened(document, stored);
+      stop();
+    } catch (error) {
+      // Hocuspocus would leave it behind, with the timer of its awareness.
+      document.destroy();
+      throw error;
+    }
+  }
+
+  async #fill(document: Document, stored: StoredDocument): Promise<void> {
+    try {
+      applyStored(document, stored);
+    } catch (error) {
+      await this.#options.store.setAsideUnreadable(document.name, stored, error);
+      throw new LoadAgain();
+    }
+  }
+
+  #opened(document: Document, stored: StoredDocument | null): void {
+    const { name } = document;
+    const open: OpenDocument = new OpenDocument(document, stored, {
+      presenceLimit: this.limits.presenceIds,
+      onUpdate: (update, origin) => this.append(open, update, authorOf(origin)),
+    });
+    if (stored !== null) this.#options.updateLog.remember(name, stored.id);
+    this.#documents.set(name, open);
+    this.metrics.documents.set(this.#documents.size);
+  }
+
+  /** Waits for a database that is away, for a while. */
+  async #read(name: string): Promise<StoredDocument | null> {
+    const deadline = performance.now() + LOAD_PATIENCE_MS;
+    for (let pause = LOAD_RETRY_MS; ; pause = Math.min(pause * 2, LOAD_RETRY_MAX_MS)) {
+      try {
+        return await this.#options.store.read(name);
+      } catch (error) {
+        if (error instanceof IndelibleError || !isTransient(error)) throw error;
+        if (this.#isClosed || performance.now() > deadline) {
+          throw new IndelibleError('database_unavailable', messageOf(error), { cause: error });
+        }
+        await new Promise((resolve) => setTimeout(resolve, pause));
+      }
+    }
+  }
+
+  /** The first content of a document comes from `onLoad`; of all instances that ask at once, one stores it. */
+  async #create(name: string): Promise<StoredDocument | null> {
+    const content = await this.#options.onLoad?.(name);
+    if (content === undefined || content === null) return null;
+    await this.#options.store.create(
+      name,
+      content instanceof Uint8Array ? content : Y.encodeStateAsUpdate(content),
+    );
+    return this.#read(name);
+  }
+
+  async #foldIfWorthIt(name: string): Promise<void> {
+    const open = this.#documents.get(name);
+    // While the database is away there is nothing to fold; the next store time comes with the next edit.
+    if (open?.isWorthFolding !== true || this.#options.updateLog.isFailing) return;
+    const result = await this.#options.store.fold(name);
+    if (result.kind === 'folded') open.folded(result.snapshotBytes);
+  }
+
+  #unloaded(name: string): void {
+    this.#documents.delete(name);
+    this.metrics.documents.set(this.#documents.size);
+    this.#options.updateLog.forget(name);
+    this.#retiring.get(name)?.resolve();
+    this.#retiring.delete(name);
+  }
+}
+
+/** Hocuspocus wants a request for each connection; no hook of ours reads it, so one light object serves all. */
+const NO_REQUEST = { url: 'http://localhost/', headers: new Headers() } as Request;
+
+function codeOf(error: unknown): IndelibleError['code'] {
+  if (error instanceof IndelibleError) return error.code;
+  return isTransient(error) ? 'database_unavailable' : 'document_unavailable';
+}
+
+/** Programs change documents under an origin whose context names them. */
+function authorOf(origin: unknown): string | null {
+  const { context } = (origin ?? {}) as { context?: { user?: unknown } };
+  return typeof context?.user === 'string' ? context.user : null;
+}

@@ -1,0 +1,113 @@
+import * as Y from 'yjs';
+import type { StoredDocument } from '../storage/stored-document.ts';
+import type { Document } from './host.ts';
+import { Presence } from './presence.ts';
+
+/**
+ * Folding is worth it when the tail is long enough to pay for rewriting the snapshot: a quarter of its bytes bounds
+ * what is written to five times what was edited; the row limits bound what a load has to read.
+ */
+const FOLD_MIN_ROWS = 100;
+const FOLD_MAX_ROWS = 5_000;
+const FOLD_SNAPSHOT_SHARE = 0.25;
+
+/** One document in memory. */
+export class OpenDocument {
+  readonly document: Document;
+  readonly presence: Presence;
+  /** Number of the last update of this document in the update log; everything up to it is what the document holds. */
+  lastSequence = 0;
+  /** Set when an update threw: what is in memory can no longer be trusted, and nobody may attach to it. */
+  isSpoilt = false;
+
+  #tailRows: number;
+  #tailBytes: number;
+  #snapshotBytes: number;
+  #captured: Uint8Array[] | undefined;
+  #isDelivering = false;
+
+  /**
+   * @param onUpdate - called with every change that did not come through {@link apply}
+   * @param presenceLimit - presence ids that one connection may own
+   */
+  constructor(
+    document: Document,
+    stored: StoredDocument | null,
+    options: { onUpdate: (update: Uint8Array, origin: unknown) => void; presenceLimit: number },
+  ) {
+    this.document = document;
+    this.presence = new Presence(document, options.presenceLimit);
+    const tail = stored?.tail ?? [];
+    this.#tailRows = tail.length;
+    this.#tailBytes = tail.reduce((sum, { update }) => sum + update.byteLength, 0);
+    this.#snapshotBytes = stored?.snapshot?.byteLength ?? 0;
+    document.on('update', (update: Uint8Array, origin: unknown) => {
+      if (this.#captured) this.#captured.push(update);
+      else options.onUpdate(update, origin);
+    });
+  }
+
+  get name(): string {
+    return this.document.name;
+  }
+
+  /**
+   * Applies an update of a client.
+   * @returns the bytes that the log needs so that this edit can be rebuilt; `null` when it brought nothing new
+   * @throws whatever Yjs throws; the document may have been changed in part then
+   */
+  apply(update: Uint8Array, origin: unknown): Uint8Array | null {
+    const { store } = this.document;
+    const { pendingStructs, pendingDs } = store;
+    const captured: Uint8Array[] = (this.#captured = []);
+    try {
+      Y.applyUpdate(this.document, update, origin);
+    } finally {
+      this.#captured = undefined;
+    }
+    // Where predecessors are missing, Yjs keeps the update aside and fires no event: the log takes its own bytes.
+    const isPending =
+      !sameBytes(pendingStructs?.update, store.pendingStructs?.update) || !sameBytes(pendingDs, store.pendingDs);
+    if (isPending && (store.pendingStructs !== null || store.pendingDs !== null)) return update.slice();
+    if (captured.length <= 1) return captured[0] ?? null;
+    return Y.mergeUpdates(captured);
+  }
+
+  /** Whether a read-only client's answer holds nothing that the document lacks. */
+  contains(update: Uint8Array): boolean {
+    return Y.snapshotContainsUpdate(Y.snapshot(this.document), update);
+  }
+
+  /** Measures the time from the frame of an edit to its broadcast, which Hocuspocus does when this turn ends. */
+  observeDelivery(since: number, histogram: { observe(seconds: number): void }): void {
+    if (this.#isDelivering) return;
+    this.#isDelivering = true;
+    // Runs after Hocuspocus's own, which the update has scheduled before.
+    setImmediate(() => {
+      this.#isDelivering = false;
+      histogram.observe((performance.now() - since) / 1000);
+    });
+  }
+
+  /** Counts an update that went to the log. */
+  countTail(bytes: number): void {
+    this.#tailRows += 1;
+    this.#tailBytes += bytes;
+  }
+
+  get isWorthFolding(): boolean {
+    if (this.#tailRows >= FOLD_MAX_ROWS) return true;
+    return this.#tailRows >= FOLD_MIN_ROWS && this.#tailBytes >= this.#snapshotBytes * FOLD_SNAPSHOT_SHARE;
+  }
+
+  /** Starts counting the tail anew. */
+  folded(snapshotBytes: number): void {
+    this.#tailRows = 0;
+    this.#tailBytes = 0;
+    this.#snapshotBytes = snapshotBytes;
+  }
+}
+
+function sameBytes(a: Uint8Array | null | undefined, b: Uint8Array | null | undefined): boolean {
+  return a === b || (a != null && b != null && Buffer.compare(a, b) === 0);
+}

@@ -1,0 +1,85 @@
+/**
+ * Every error that a client, a program or an operator can meet: its code, the HTTP status and the WebSocket
+ * close code that carry it, and what to do about it.
+ *
+ * Close codes 4400 to 4499 are final for y-websocket (it stops reconnecting), every other code makes it try again.
+ */
+const table = {
+  bad_request: { status: 400, closeCode: 4400, text: 'the request is not a valid one' },
+  bad_name: {
+    status: 400,
+    closeCode: 4400,
+    text: 'a document name is 1 to 255 bytes of UTF-8 without control characters, empty segments or dot segments',
+  },
+  bad_frame: { status: 400, closeCode: 4400, text: 'the frame is not one of the protocol' },
+  bad_update: { status: 400, closeCode: 4400, text: 'the update does not decode' },
+  unauthorized: { status: 401, closeCode: 4401, text: 'a valid token is needed' },
+  forbidden: { status: 403, closeCode: 4403, text: 'the token does not allow this document' },
+  frame_too_large: { status: 413, closeCode: 1009, text: 'the frame is larger than LIMIT_FRAME_BYTES' },
+  document_unavailable: {
+    status: 503,
+    closeCode: 4503,
+    text: 'the stored document cannot be read; it is kept closed and untouched until an operator mends it',
+  },
+  database_unavailable: { status: 503, closeCode: 4503, text: 'the database does not answer; try again' },
+  document_reset: {
+    status: 503,
+    closeCode: 4503,
+    text: 'the document is being rebuilt from storage; connect again',
+  },
+  too_many_waiting: {
+    status: 503,
+    closeCode: 1013,
+    text: 'too many frames wait for the document to open; connect again',
+  },
+  slow_reader: {
+    status: 503,
+    closeCode: 1013,
+    text: 'the client does not read what it is sent; connect again',
+  },
+  draining: { status: 503, closeCode: 1012, text: 'the server is restarting; connect again' },
+  schema_too_new: {
+    status: 500,
+    closeCode: 1011,
+    text: 'the database needs a newer server; update this one',
+  },
+  data_dir_locked: {
+    status: 500,
+    closeCode: 1011,
+    text: 'another process uses DATA_DIR; stop it, or choose another directory',
+  },
+  bad_settings: { status: 500, closeCode: 1011, text: 'the settings are wrong' },
+} as const satisfies Record<string, { status: number; closeCode: number; text: string }>;
+
+/** What went wrong, as a stable word. */
+export type ErrorCode = keyof typeof table;
+
+/** An error with a stable `code`, the HTTP `status` and the WebSocket `closeCode` that carry it. */
+export class IndelibleError extends Error {
+  override readonly name = 'IndelibleError';
+  readonly code: ErrorCode;
+  readonly status: number;
+  readonly closeCode: number;
+
+  /**
+   * @param code - one of the codes of the table
+   * @param detail - what was wrong this time; shown after the table's text, so never a token or document text
+   */
+  constructor(code: ErrorCode, detail?: string, options?: ErrorOptions) {
+    const { status, closeCode, text } = table[code];
+    super(detail === undefined ? text : `${text}: ${detail}`, options);
+    this.code = code;
+    this.status = status;
+    this.closeCode = closeCode;
+  }
+}
+
+/** The close code that carries an error code; 1011 (internal error) for a word that is not in the table. */
+export function closeCodeOf(code: string): number {
+  return Object.hasOwn(table, code) ? table[code as ErrorCode].closeCode : 1011;
+}
+
+/** The message of anything that was thrown. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

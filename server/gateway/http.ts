@@ -1,0 +1,36 @@
+import { createServer, type RequestListener, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { Upgrade } from './upgrade.ts';
+
+/** The listening HTTP server, with its upgrades. */
+export class Http {
+  readonly #server: Server;
+
+  constructor(listener: RequestListener, upgrade: Upgrade) {
+    this.#server = createServer(listener);
+    this.#server.on('upgrade', (request, tcp, head) => void upgrade.handle(request, tcp, head));
+  }
+
+  /**
+   * @returns the port that it listens on
+   * @throws the error of the operating system, `EADDRINUSE` say
+   */
+  async listen(port: number, host: string): Promise<number> {
+    await new Promise<void>((resolve, reject) => {
+      this.#server.once('error', reject);
+      this.#server.listen(port, host, () => {
+        this.#server.off('error', reject);
+        resolve();
+      });
+    });
+    return (this.#server.address() as AddressInfo).port;
+  }
+
+  /** Stops listening and cuts what is left. */
+  async close(): Promise<void> {
+    if (!this.#server.listening) return;
+    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    this.#server.closeAllConnections();
+    await closed;
+  }
+}

@@ -1,0 +1,119 @@
+import type { Duplex } from 'node:stream';
+import type { WebSocket } from 'ws';
+import type { Hub } from '../documents/hub.ts';
+import type { HubSocket, Session } from '../documents/session.ts';
+import type { Metrics } from '../metrics.ts';
+import type { Wire } from '../protocol/wire.ts';
+
+/** Pings that may go unanswered before a peer is taken for dead. */
+const MISSED_PINGS = 2;
+
+export interface SocketOptions {
+  readonly hub: Hub;
+  readonly wire: Wire;
+  readonly metrics: Metrics;
+  /** Bytes that may wait for this client. */
+  readonly limitSendBytes: number;
+  onClose(): void;
+}
+
+/** One WebSocket: heartbeat, back-pressure in both directions, one write to TCP per turn of the event loop. */
+export class Socket implements HubSocket {
+  readonly session: Session;
+  readonly #ws: WebSocket;
+  readonly #tcp: Duplex;
+  readonly #options: SocketOptions;
+  readonly #openedAt = performance.now();
+  #missedPings = 0;
+  #isPaused = false;
+  #isCorked = false;
+
+  constructor(ws: WebSocket, tcp: Duplex, options: SocketOptions) {
+    this.#ws = ws;
+    this.#tcp = tcp;
+    this.#options = options;
+    const { metrics, wire } = options;
+    metrics.opens.inc({ protocol: wire.protocol });
+    metrics.connections.inc({ protocol: wire.protocol });
+    this.session = options.hub.connect(this, wire);
+    ws.on('message', (data, isBinary) => this.#receive(data as Buffer, isBinary));
+    ws.on('pong', () => (this.#missedPings = 0));
+    ws.on('close', (code, reason) => this.#closed(code, reason.toString()));
+    // `close` follows, with the code that ws chose (1009 for a frame that is too large, say).
+    ws.on('error', () => {});
+  }
+
+  get isOpen(): boolean {
+    return this.#ws.readyState === this.#ws.OPEN;
+  }
+
+  send(frame: Uint8Array): void {
+    if (!this.isOpen) return;
+    if (this.#ws.bufferedAmount > this.#options.limitSendBytes) {
+      // A close frame would wait behind everything that this client does not read.
+      this.#options.metrics.refused.inc({ code: 'slow_reader' });
+      this.#ws.terminate();
+      return;
+    }
+    this.#cork();
+    this.#options.metrics.bytesOut.inc(frame.byteLength);
+    this.#ws.send(frame);
+  }
+
+  close(code: number, reason: string): void {
+    // What TCP has been held back goes first.
+    this.#ws.close(code, reason);
+  }
+
+  /** Ends the connection without a handshake. */
+  terminate(): void {
+    this.#ws.terminate();
+  }
+
+  /** Stops or goes on reading. A client that is not read fills its own buffers and waits; nothing is dropped. */
+  pause(isPaused: boolean): void {
+    this.#isPaused = isPaused;
+    this.#missedPings = 0;
+    if (isPaused) this.#ws.pause();
+    else this.#ws.resume();
+  }
+
+  /** Pings the peer, or ends a connection whose peer has stopped answering. */
+  beat(): void {
+    // We do not read its answers.
+    if (this.#isPaused) return;
+    if (this.#missedPings >= MISSED_PINGS) {
+      this.#ws.terminate();
+      return;
+    }
+    this.#missedPings += 1;
+    if (this.isOpen) this.#ws.ping();
+  }
+
+  #receive(data: Buffer, isBinary: boolean): void {
+    this.#missedPings = 0;
+    this.#options.metrics.bytesIn.inc(data.byteLength);
+    if (isBinary) this.session.receive(data);
+    else this.session.end('bad_frame');
+  }
+
+  /** Everything that is sent in this turn leaves in one system call. */
+  #cork(): void {
+    if (this.#isCorked) return;
+    this.#isCorked = true;
+    this.#tcp.cork();
+    process.nextTick(() => {
+      this.#isCorked = false;
+      this.#tcp.uncork();
+    });
+  }
+
+  #closed(code: number, reason: string): void {
+    const { metrics, wire, onClose } = this.#options;
+    metrics.connections.dec({ protocol: wire.protocol });
+    metrics.closes.inc({ code: String(code) });
+    metrics.connectionSeconds.observe((performance.now() - this.#openedAt) / 1000);
+    onClose();
+    this.session.closed(code, reason);
+  }
+}

@@ -1,0 +1,6 @@
+/** The package: a server to embed, and what its options and errors are made of. */
+export { createServer, type CloseResult, type Server, type ServerOptions } from './server.ts';
+export { IndelibleError, type ErrorCode } from './errors.ts';
+export type { AccessRequest, Authorize, Grant } from './auth/grant.ts';
+export type { OnLoad } from './documents/hub.ts';
+export type { SettingOptions } from './config.ts';

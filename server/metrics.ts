@@ -1,0 +1,142 @@
+import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client';
+
+/** Seconds; from half a millisecond (a loopback hop) to ten seconds (a database that has just come back). */
+const LATENCY_BUCKETS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
+/** Seconds that a socket stays open: from a failed handshake to a working day. */
+const DURATION_BUCKETS = [0.1, 1, 10, 60, 600, 3600, 14_400, 43_200];
+const BATCH_BUCKETS = [1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000];
+
+/** All metrics of one server; each server has a registry of its own, since several can run in one process. */
+export class Metrics {
+  readonly registry = new Registry();
+  readonly #in = { registers: [this.registry] };
+
+  readonly connections = new Gauge({
+    name: 'indelible_connections',
+    help: 'Open sockets by protocol',
+    labelNames: ['protocol'],
+    ...this.#in,
+  });
+  readonly documents = new Gauge({
+    name: 'indelible_documents',
+    help: 'Documents in memory',
+    ...this.#in,
+  });
+  readonly updates = new Counter({
+    name: 'indelible_updates_total',
+    help: 'Edits: frames received, frames sent to clients',
+    labelNames: ['direction'],
+    ...this.#in,
+  });
+  // Children of the hot path: looking labels up costs more than counting.
+  readonly updatesIn = this.updates.labels('in');
+  readonly updatesOut = this.updates.labels('out');
+  readonly bytes = new Counter({
+    name: 'indelible_socket_bytes_total',
+    help: 'Payload bytes of WebSocket frames',
+    labelNames: ['direction'],
+    ...this.#in,
+  });
+  readonly bytesIn = this.bytes.labels('in');
+  readonly bytesOut = this.bytes.labels('out');
+  readonly refused = new Counter({
+    name: 'indelible_refused_total',
+    help: 'Upgrades, frames and documents that were refused, by error code',
+    labelNames: ['code'],
+    ...this.#in,
+  });
+  readonly opens = new Counter({
+    name: 'indelible_socket_opens_total',
+    help: 'Sockets opened',
+    labelNames: ['protocol'],
+    ...this.#in,
+  });
+  readonly closes = new Counter({
+    name: 'indelible_socket_closes_total',
+    help: 'Sockets closed, by close code',
+    labelNames: ['code'],
+    ...this.#in,
+  });
+  readonly connectionSeconds = new Histogram({
+    name: 'indelible_connection_duration_seconds',
+    help: 'How long sockets were open',
+    buckets: DURATION_BUCKETS,
+    ...this.#in,
+  });
+  readonly deliverySeconds = new Histogram({
+    name: 'indelible_delivery_latency_seconds',
+    help: 'From the frame of an edit to its broadcast to the other clients',
+    buckets: LATENCY_BUCKETS,
+    ...this.#in,
+  });
+  readonly ackSeconds = new Histogram({
+    name: 'indelible_ack_latency_seconds',
+    help: 'From the frame of an edit to its ack, that is its commit',
+    buckets: LATENCY_BUCKETS,
+    ...this.#in,
+  });
+  readonly commitSeconds = new Histogram({
+    name: 'indelible_commit_seconds',
+    help: 'Time of one commit of the update log',
+    buckets: LATENCY_BUCKETS,
+    ...this.#in,
+  });
+  readonly commitRows = new Histogram({
+    name: 'indelible_commit_rows',
+    help: 'Updates in one commit of the update log',
+    buckets: BATCH_BUCKETS,
+    ...this.#in,
+  });
+  readonly commitFailures = new Counter({
+    name: 'indelible_commit_failures_total',
+    help: 'Commits that failed and were tried again',
+    ...this.#in,
+  });
+  readonly queueRows = new Gauge({
+    name: 'indelible_queue_updates',
+    help: 'Updates that wait for their commit',
+    ...this.#in,
+  });
+  readonly queueBytes = new Gauge({
+    name: 'indelible_queue_bytes',
+    help: 'Bytes of the updates that wait for their commit',
+    ...this.#in,
+  });
+  readonly loadSeconds = new Histogram({
+    name: 'indelible_load_seconds',
+    help: 'Time to read a document from the database into memory',
+    buckets: LATENCY_BUCKETS,
+    ...this.#in,
+  });
+  readonly folds = new Counter({
+    name: 'indelible_folds_total',
+    help: 'Update logs folded into a snapshot, by result',
+    labelNames: ['result'],
+    ...this.#in,
+  });
+  readonly quarantined = new Counter({
+    name: 'indelible_quarantined_updates_total',
+    help: 'Stored updates set aside because they cannot be read',
+    ...this.#in,
+  });
+  readonly rebuilds = new Counter({
+    name: 'indelible_document_rebuilds_total',
+    help: 'Documents dropped from memory and rebuilt from storage after an update threw',
+    ...this.#in,
+  });
+
+  /** All metrics in the Prometheus text format, those of the process included. */
+  async text(): Promise<string> {
+    processRegistry ??= startProcessMetrics();
+    return Registry.merge([this.registry, processRegistry]).metrics();
+  }
+}
+
+/** CPU, memory and event loop belong to the process, not to one server: they are collected once. */
+let processRegistry: Registry | undefined;
+
+function startProcessMetrics(): Registry {
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry });
+  return registry;
+}

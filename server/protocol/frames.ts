@@ -1,0 +1,184 @@
+/**
+ * The wire format of both protocols.
+ *
+ *   Hocuspocus frame  = varString address, message       address = name, or name "\0" session
+ *   y-websocket frame = message                          the document is the path of the URL
+ *
+ *   message = varUint type, body
+ *
+ *   | type | name               | body                                          | y-websocket has it         |
+ *   | ---- | ------------------ | --------------------------------------------- | -------------------------- |
+ *   | 0    | Sync               | varUint step (0, 1, 2), varUint8Array         | yes                        |
+ *   | 1    | Awareness          | varUint8Array (awareness update)              | yes                        |
+ *   | 2    | Auth               | varUint kind, varString                       | refusal only (kind 0)      |
+ *   | 3    | QueryAwareness     | -                                             | yes                        |
+ *   | 4    | SyncReply          | as Sync                                       | no: sent as Sync           |
+ *   | 5    | Stateless          | varString                                     | no                         |
+ *   | 6    | BroadcastStateless | varString; between servers                    | no                         |
+ *   | 7    | Close              | varString reason                              | no: the socket closes      |
+ *   | 8    | SyncStatus         | varUint: 1 committed, 0 refused               | if asked for by `?acks=1`  |
+ *   | 9/10 | Ping, Pong         | - (and no address)                            | no                         |
+ *
+ * A Sync body of step 0 is a state vector, of step 1 the updates that the other side lacks, of step 2 one update.
+ */
+import * as decoding from 'lib0/decoding';
+import * as encoding from 'lib0/encoding';
+
+/** Message types. */
+export const MessageType = {
+  Sync: 0,
+  Awareness: 1,
+  Auth: 2,
+  QueryAwareness: 3,
+  SyncReply: 4,
+  Stateless: 5,
+  BroadcastStateless: 6,
+  Close: 7,
+  SyncStatus: 8,
+  Ping: 9,
+  Pong: 10,
+} as const;
+
+/** Steps of a Sync message. */
+export const SyncStep = { StateVector: 0, Missing: 1, Update: 2 } as const;
+
+/** Kinds of an Auth message. */
+export const AuthKind = { Token: 0, Denied: 1, Granted: 2 } as const;
+
+/** The kind under which y-protocols, and so a y-websocket client, reads a refusal. */
+const Y_WEBSOCKET_DENIED = 0;
+
+const SESSION_SEPARATOR = '\0';
+
+/** The document that an address names; the part after `\0` tells apart several providers of it on one socket. */
+export function documentOf(address: string): string {
+  const end = address.indexOf(SESSION_SEPARATOR);
+  return end === -1 ? address : address.slice(0, end);
+}
+
+/** A frame taken apart. */
+export interface Frame {
+  readonly address: string;
+  readonly type: number;
+  /** Of a Sync message, else -1. */
+  readonly step: number;
+  /** The update, state vector or awareness update of a Sync or Awareness message; empty for the others. */
+  readonly payload: Uint8Array;
+}
+
+const NOTHING = new Uint8Array();
+
+/**
+ * Reads a Hocuspocus frame.
+ * @throws when it is cut short
+ */
+export function readFrame(bytes: Uint8Array): Frame {
+  const decoder = decoding.createDecoder(bytes);
+  return readMessage(decoder, decoding.readVarString(decoder));
+}
+
+/**
+ * Reads a y-websocket frame; its address is the one of its socket.
+ * @throws when it is cut short
+ */
+export function readUnaddressed(bytes: Uint8Array, address: string): Frame {
+  return readMessage(decoding.createDecoder(bytes), address);
+}
+
+function readMessage(decoder: decoding.Decoder, address: string): Frame {
+  const type = decoding.readVarUint(decoder);
+  const step = type === MessageType.Sync || type === MessageType.SyncReply ? decoding.readVarUint(decoder) : -1;
+  const hasPayload = step !== -1 || type === MessageType.Awareness;
+  return { address, type, step, payload: hasPayload ? decoding.readVarUint8Array(decoder) : NOTHING };
+}
+
+/** Where the message of a Hocuspocus frame begins, that is the bytes of its address. */
+export function addressLength(frame: Uint8Array): number {
+  const decoder = decoding.createDecoder(frame);
+  return decoding.readVarUint(decoder) + decoder.pos;
+}
+
+/** The bytes with which every frame of an address begins. */
+export function encodeAddress(address: string): Uint8Array {
+  return encoding.encode((encoder) => encoding.writeVarString(encoder, address));
+}
+
+/** Prepends an encoded address to a message. */
+export function addAddress(address: Uint8Array, message: Uint8Array): Uint8Array {
+  const frame = new Uint8Array(address.byteLength + message.byteLength);
+  frame.set(address);
+  frame.set(message, address.byteLength);
+  return frame;
+}
+
+/** The Auth frame with which a client presents its token. */
+export function encodeToken(address: string, token: string): Uint8Array {
+  return encoding.encode((encoder) => {
+    encoding.writeVarString(encoder, address);
+    encoding.writeVarUint(encoder, MessageType.Auth);
+    encoding.writeVarUint(encoder, AuthKind.Token);
+    encoding.writeVarString(encoder, token);
+  });
+}
+
+/** An ack: `committed` or refused. */
+export function encodeSyncStatus(address: string, committed: boolean): Uint8Array {
+  return encoding.encode((encoder) => {
+    encoding.writeVarString(encoder, address);
+    encoding.writeVarUint(encoder, MessageType.SyncStatus);
+    encoding.writeVarUint(encoder, committed ? 1 : 0);
+  });
+}
+
+/** Presence. */
+export function encodeAwareness(address: string, update: Uint8Array): Uint8Array {
+  return encoding.encode((encoder) => {
+    encoding.writeVarString(encoder, address);
+    encoding.writeVarUint(encoder, MessageType.Awareness);
+    encoding.writeVarUint8Array(encoder, update);
+  });
+}
+
+/** The reason of a refusal, if the message that begins at `start` is one. */
+export function readDenied(frame: Uint8Array, start: number): string | null {
+  if (frame[start] !== MessageType.Auth || frame[start + 1] !== AuthKind.Denied) return null;
+  const decoder = decoding.createDecoder(frame);
+  decoder.pos = start + 2;
+  return decoding.readVarString(decoder);
+}
+
+/** Whether the message that begins at `start` carries an edit to a client. */
+export function isUpdate(frame: Uint8Array, start: number): boolean {
+  return frame[start] === MessageType.Sync && frame[start + 1] === SyncStep.Update;
+}
+
+/**
+ * A server frame as a y-websocket client reads it; `null` for what it has no handler for, since it logs an error for
+ * an unknown type.
+ * @param frame - a Hocuspocus frame; shared with other sockets, so it is never written to
+ * @param addressBytes - length of its address
+ */
+export function toYWebsocket(frame: Uint8Array, addressBytes: number, wantsAcks: boolean): Uint8Array | null {
+  const message = frame.subarray(addressBytes);
+  switch (message[0]) {
+    case MessageType.Sync:
+    case MessageType.Awareness:
+    case MessageType.QueryAwareness:
+      return message;
+    case MessageType.SyncReply: {
+      const copy = message.slice();
+      copy[0] = MessageType.Sync;
+      return copy;
+    }
+    case MessageType.SyncStatus:
+      return wantsAcks ? message : null;
+    case MessageType.Auth: {
+      if (message[1] !== AuthKind.Denied) return null;
+      const copy = message.slice();
+      copy[1] = Y_WEBSOCKET_DENIED;
+      return copy;
+    }
+    default:
+      return null;
+  }
+}

@@ -1,0 +1,144 @@
+import { getRequestListener } from '@hono/node-server';
+import type { DestinationStream } from 'pino';
+import { createApp } from './api/app.ts';
+import { allowEverybody, type Authorize } from './auth/grant.ts';
+import { authorizeByToken } from './auth/tokens.ts';
+import { resolveSettings, type SettingOptions, type Settings } from './config.ts';
+import { Hub, type OnLoad } from './documents/hub.ts';
+import { Http } from './gateway/http.ts';
+import { Sockets } from './gateway/sockets.ts';
+import { Upgrade } from './gateway/upgrade.ts';
+import { withDeadline } from './lifecycle.ts';
+import { createLog, type Log } from './log.ts';
+import { Metrics } from './metrics.ts';
+import { answers, openDatabase, type Database } from './storage/database.ts';
+import { DocumentStore } from './storage/document-store.ts';
+import { migrate } from './storage/migrate.ts';
+import { UpdateLog } from './storage/update-log.ts';
+
+/** How long closing waits for connections that hang, once the deadline has passed. */
+const FORCED_CLOSE_MS = 1_000;
+
+/** Options of {@link createServer}: any setting, and what only a program can give. */
+export interface ServerOptions extends SettingOptions {
+  /** Decides about access instead of tokens signed with `jwtSecret`. */
+  readonly auth?: Authorize | undefined;
+  /** First content of a document that is not stored yet; called once for each, also with several instances. */
+  readonly onLoad?: OnLoad | undefined;
+  /** Where log lines go; standard output when left out. */
+  readonly logTo?: DestinationStream | undefined;
+}
+
+/** How a server ended. */
+export interface CloseResult {
+  /** Names of the documents that have edits which could not be committed. They were never acknowledged. */
+  readonly unwritten: readonly string[];
+}
+
+/** A collaborative editing server. */
+export interface Server {
+  /**
+   * Starts listening.
+   * @returns the port, and the address to open in a browser
+   * @throws the error of the operating system when the port is taken
+   */
+  listen(): Promise<{ port: number; url: string }>;
+  /**
+   * Refuses new sockets, closes the open ones over `drainMs`, commits what is queued, and stops. After `shutdownMs`, or
+   * once `signal` is aborted, it stops at once. Calling it again returns the same promise.
+   */
+  close(signal?: AbortSignal): Promise<CloseResult>;
+}
+
+/**
+ * Opens the database, brings its schema up to date, and puts a server together; `listen` starts it.
+ * @throws {@link IndelibleError} `bad_settings`, `database_unavailable`, `schema_too_new`, `data_dir_locked`
+ */
+export async function createServer(options: ServerOptions = {}): Promise<Server> {
+  const settings = resolveSettings(options);
+  const log = createLog(settings.logLevel, options.logTo);
+  const database = await openDatabase({
+    url: settings.databaseUrl,
+    dataDir: settings.dataDir,
+    connections: settings.limitDatabaseConnections,
+    log,
+  });
+  try {
+    const applied = await migrate(database, log);
+    if (applied.length > 0) log.info({ applied }, 'the schema is brought up to date');
+  } catch (error) {
+    await database.close();
+    throw error;
+  }
+  return assemble(settings, options, database, log);
+}
+
+function assemble(settings: Settings, options: ServerOptions, database: Database, log: Log): Server {
+  const metrics = new Metrics();
+  const sockets = new Sockets(settings.heartbeatMs);
+  const updateLog = new UpdateLog(database.commits, {
+    limitBytes: settings.limitQueueBytes,
+    events: {
+      committed: (sequence, documents) => hub.committed(sequence, documents),
+      full: (isFull) => sockets.pause(isFull),
+      refused: (document, error) => hub.refused(document, error),
+    },
+    log,
+    metrics,
+  });
+  const hub = new Hub({
+    store: new DocumentStore(database.queries, log, metrics),
+    updateLog,
+    authorize: options.auth ?? authorizer(settings),
+    onLoad: options.onLoad,
+    limits: { waitingBytes: settings.limitWaitingBytes, presenceIds: settings.limitPresenceIds },
+    log,
+    metrics,
+  });
+  let isDraining = false;
+  const upgrade = new Upgrade({
+    hub,
+    sockets,
+    limitFrameBytes: settings.limitFrameBytes,
+    limitSendBytes: settings.limitSendBytes,
+    log,
+    metrics,
+    isDraining: () => isDraining,
+  });
+  const health = {
+    isDraining: () => isDraining,
+    isDatabaseThere: async () => !updateLog.isFailing && (await answers(database)),
+  };
+  const http = new Http(getRequestListener(createApp({ health, metrics }).fetch), upgrade);
+
+  const drain = async () => {
+    isDraining = true;
+    await Promise.all([sockets.drain(settings.drainMs), updateLog.flush()]);
+    // What came in while the sockets were closing.
+    await updateLog.flush();
+  };
+  const close = async (signal?: AbortSignal): Promise<CloseResult> => {
+    const outcome = await withDeadline(drain(), settings.shutdownMs, signal);
+    const unwritten = updateLog.waitingDocuments();
+    if (outcome === 'late') log.error({ unwritten }, 'stopped before everything was done');
+    updateLog.close();
+    hub.close();
+    sockets.close();
+    await withDeadline(Promise.all([http.close(), database.close()]), FORCED_CLOSE_MS, signal);
+    return { unwritten };
+  };
+  let closing: Promise<CloseResult> | undefined;
+  return {
+    listen: async () => {
+      const port = await http.listen(settings.port, settings.host);
+      const url = `http://${settings.host.includes(':') ? `[${settings.host}]` : settings.host}:${port}`;
+      log.info({ url, database: database.kind }, 'listening');
+      return { port, url };
+    },
+    close: (signal) => (closing ??= close(signal)),
+  };
+}
+
+function authorizer({ jwtSecret }: Settings): Authorize {
+  return jwtSecret === undefined ? allowEverybody : authorizeByToken(jwtSecret);
+}

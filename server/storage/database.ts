@@ -1,0 +1,173 @@
+import pg from 'pg';
+import type { Log } from '../log.ts';
+import { IndelibleError, messageOf } from '../errors.ts';
+import { withDeadline } from '../lifecycle.ts';
+import { startEmbedded } from './embedded.ts';
+
+/** A connection attempt that takes longer has met a frozen or unreachable server. */
+const CONNECT_TIMEOUT_MS = 5_000;
+/** A statement that takes longer has met a frozen server or a dead network path: the connection is given up. */
+const QUERY_TIMEOUT_MS = 15_000;
+/** How long `openDatabase` waits for a server that is still starting, as it is in a compose file. */
+const STARTUP_PATIENCE_MS = 30_000;
+const STARTUP_RETRY_MS = 250;
+
+/** SQLSTATE classes of a server that is away or out of something: connection, resources, operator, system. */
+const TRANSIENT_CLASSES = new Set(['08', '25', '40', '53', '55', '57', '58']);
+/** SQLSTATE classes that speak of the values themselves: data, integrity, program limits. */
+const DATA_CLASSES = new Set(['22', '23', '54']);
+
+/** Postgres, or the embedded database behind the same driver. */
+export interface Database {
+  readonly kind: 'postgres' | 'embedded';
+  /** One connection that only commits the update log, so that a crowd of loads never delays an ack. */
+  readonly commits: pg.Pool;
+  /** Connections for everything else. The embedded database has one connection for both. */
+  readonly queries: pg.Pool;
+  close(): Promise<void>;
+}
+
+export interface DatabaseOptions {
+  /** Postgres URL; the embedded database is used when it is left out. */
+  readonly url: string | undefined;
+  readonly dataDir: string;
+  /** Connections of `queries`. */
+  readonly connections: number;
+  readonly log: Log;
+}
+
+/**
+ * Opens the database and waits until it answers.
+ * @throws {@link IndelibleError} `database_unavailable` when Postgres does not answer within 30 s, `data_dir_locked`
+ * when another process uses the embedded database
+ */
+export async function openDatabase(options: DatabaseOptions): Promise<Database> {
+  const database = options.url === undefined ? await openEmbedded(options) : openPostgres(options.url, options);
+  try {
+    await waitUntilItAnswers(database, options.log);
+    await warnOfWeakDurability(database, options.log);
+    return database;
+  } catch (error) {
+    await database.close();
+    throw error;
+  }
+}
+
+function openPostgres(url: string, { connections, log }: DatabaseOptions): Database {
+  const commits = createPool({ connectionString: url, max: 1 }, log);
+  const queries = createPool({ connectionString: url, max: connections }, log);
+  return {
+    kind: 'postgres',
+    commits,
+    queries,
+    close: async () => {
+      await Promise.all([commits.end(), queries.end()]);
+    },
+  };
+}
+
+async function openEmbedded({ dataDir, log }: DatabaseOptions): Promise<Database> {
+  const embedded = await startEmbedded(dataDir);
+  const pool = createPool({ ...embedded.connection, max: 1, idleTimeoutMillis: 0 }, log);
+  return {
+    kind: 'embedded',
+    commits: pool,
+    queries: pool,
+    close: async () => {
+      await pool.end();
+      await embedded.close();
+    },
+  };
+}
+
+function createPool(config: pg.PoolConfig, log: Log): pg.Pool {
+  const pool = new pg.Pool({
+    application_name: 'indelible',
+    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    query_timeout: QUERY_TIMEOUT_MS,
+    keepAlive: true,
+    // A default of `off` in the role, the database or the server would make every ack a lie.
+    onConnect: async (client) => {
+      await client.query('set synchronous_commit = on');
+    },
+    ...config,
+  });
+  // An idle connection that breaks is replaced at its next use; without a listener it would end the process.
+  pool.on('error', (error) => log.warn({ err: error }, 'a database connection broke'));
+  return pool;
+}
+
+async function waitUntilItAnswers({ queries }: Database, log: Log): Promise<void> {
+  const deadline = Date.now() + STARTUP_PATIENCE_MS;
+  for (let attempt = 0; ; attempt += 1) {
+    try {
+      await queries.query('select 1');
+      return;
+    } catch (error) {
+      if (!isTransient(error)) throw error;
+      if (Date.now() > deadline) {
+        throw new IndelibleError('database_unavailable', messageOf(error), { cause: error });
+      }
+      if (attempt === 0) log.warn({ err: error }, 'waiting for the database');
+      await new Promise((resolve) => setTimeout(resolve, STARTUP_RETRY_MS));
+    }
+  }
+}
+
+async function warnOfWeakDurability({ queries }: Database, log: Log): Promise<void> {
+  const { rows } = await queries.query<{ fsync: string; full_page_writes: string }>(
+    `select current_setting('fsync') as fsync, current_setting('full_page_writes') as full_page_writes`,
+  );
+  if (rows[0]?.fsync !== 'on') {
+    log.error('fsync is OFF in Postgres: acknowledged edits are lost when its machine loses power');
+  }
+  if (rows[0]?.full_page_writes !== 'on') {
+    log.error('full_page_writes is OFF in Postgres: a power loss can corrupt acknowledged edits');
+  }
+}
+
+/**
+ * Whether an error says that the database is away, overloaded or read-only for now, so that the same statement may
+ * succeed later.
+ */
+export function isTransient(error: unknown): boolean {
+  const state = sqlStateOf(error);
+  if (state !== null) return TRANSIENT_CLASSES.has(state.slice(0, 2));
+  // What has no SQLSTATE comes from the socket or a timeout, unless it is a mistake of ours.
+  return error instanceof Error && !(error instanceof TypeError || error instanceof RangeError);
+}
+
+/** Whether Postgres refuses the values of a statement, so that the same values can never succeed. */
+export function isAboutTheData(error: unknown): boolean {
+  return DATA_CLASSES.has(sqlStateOf(error)?.slice(0, 2) ?? '');
+}
+
+function sqlStateOf(error: unknown): string | null {
+  if (!(error instanceof Error) || !('code' in error) || typeof error.code !== 'string') return null;
+  // Five characters; the codes of Node's own errors are longer words.
+  return /^[0-9A-Z]{5}$/.test(error.code) && error.code !== 'EPIPE' ? error.code : null;
+}
+
+/** Runs `work` in one transaction on a connection of its own; rolled back, and the connection given up, if it throws. */
+export async function transaction<T>(pool: pg.Pool, work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
+  const client = await pool.connect();
+  try {
+    await client.query('begin');
+    const result = await work(client);
+    await client.query('commit');
+    client.release();
+    return result;
+  } catch (error) {
+    // Closing the connection rolls back too, and never waits for a server that does not answer.
+    client.release(true);
+    throw error;
+  }
+}
+
+/** Longest that a health check waits for an answer. */
+const PROBE_MS = 2_000;
+
+/** Whether the database answers a trivial statement soon. */
+export async function answers({ queries }: Database): Promise<boolean> {
+  return (await withDeadline(queries.query('select 1'), PROBE_MS)) === 'done';
+}

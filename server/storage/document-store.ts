@@ -1,0 +1,168 @@
+import type { Pool, PoolClient } from 'pg';
+import { IndelibleError, messageOf } from '../errors.ts';
+import type { Log } from '../log.ts';
+import type { Metrics } from '../metrics.ts';
+import { transaction } from './database.ts';
+import { findUnreadable, mergeStored, type StoredDocument } from './stored-document.ts';
+import { checksumOf } from './update-log.ts';
+
+/** What became of a fold: `unsafe` when the snapshot would not have given the same document back. */
+export type FoldResult = { kind: 'folded'; snapshotBytes: number } | { kind: 'nothing' } | { kind: 'unsafe' };
+
+interface StoredRow {
+  document: string;
+  /** `null` on the row of the snapshot. */
+  row: string | null;
+  bytes: Buffer | null;
+  checksum: number | null;
+}
+
+/** Reads documents from snapshots and update log, and folds the one into the other. Knows nothing of open documents. */
+export class DocumentStore {
+  readonly #pool: Pool;
+  readonly #log: Log;
+  readonly #metrics: Metrics;
+
+  constructor(pool: Pool, log: Log, metrics: Metrics) {
+    this.#pool = pool;
+    this.#log = log;
+    this.#metrics = metrics;
+  }
+
+  /**
+   * Stores the first content of a document, unless it is stored already.
+   * @returns whether this call stored it; of several instances that try at once, one does
+   */
+  async create(name: string, update: Uint8Array): Promise<boolean> {
+    return transaction(this.#pool, async (client) => {
+      const { rows } = await client.query<{ id: string }>(
+        'insert into indelible.documents (name) values ($1) on conflict (name) do nothing returning id',
+        [name],
+      );
+      const id = rows[0]?.id;
+      if (id === undefined) return false;
+      await client.query(
+        `insert into indelible.updates (document, created_at, checksum, update) values ($1, now(), $2, $3)`,
+        [id, checksumOf(update), update],
+      );
+      return true;
+    });
+  }
+
+  /**
+   * Rewrites the snapshot from snapshot and tail as the database has them, and deletes exactly the rows that went in,
+   * in one transaction under a lock on the document's row. Edits are not held up: appending takes no such lock.
+   * @throws when the database does not answer, or the snapshot is damaged; nothing is changed then
+   */
+  async fold(name: string): Promise<FoldResult> {
+    const result = await transaction(this.#pool, (client) => this.#fold(client, name));
+    this.#metrics.folds.inc({ result: result.kind });
+    if (result.kind === 'unsafe') {
+      this.#log.error({ document: name }, 'not folded: the snapshot would not give the same document back');
+    }
+    return result;
+  }
+
+  async #fold(client: PoolClient, name: string): Promise<FoldResult> {
+    await client.query('select 1 from indelible.documents where name = $1 for no key update', [name]);
+    const stored = await this.read(name, client);
+    if (stored === null || stored.tail.length === 0) return { kind: 'nothing' };
+    const state = mergeOrNull(stored);
+    if (state === null) return { kind: 'unsafe' };
+    await client.query(
+      `insert into indelible.snapshots (document, checksum, state) values ($1, $2, $3)
+       on conflict (document) do update
+         set created_at = now(), checksum = excluded.checksum, state = excluded.state`,
+      [stored.id, checksumOf(state), state],
+    );
+    await client.query('delete from indelible.updates where document = $1 and id = any($2::bigint[])', [
+      stored.id,
+      stored.tail.map(({ id }) => id),
+    ]);
+    return { kind: 'folded', snapshotBytes: state.byteLength };
+  }
+
+  /**
+   * Reads a document; in one statement, so that snapshot and tail are of one moment even while another instance folds.
+   * Rows of the tail that fail their checksum are set aside, loudly, and left out.
+   * @returns `null` when the document is not stored
+   * @throws {@link IndelibleError} `document_unavailable` when the snapshot is damaged; what `pg` throws when the
+   * database does not answer
+   */
+  async read(name: string, client: Pool | PoolClient = this.#pool): Promise<StoredDocument | null> {
+    const { rows } = await client.query<StoredRow>(
+      `select d.id as document, null::bigint as row, s.state as bytes, s.checksum
+         from indelible.documents d left join indelible.snapshots s on s.document = d.id where d.name = $1
+       union all
+       select u.document, u.id, u.update, u.checksum
+         from indelible.updates u join indelible.documents d on d.id = u.document
+         where d.name = $1 and u.quarantined is null`,
+      [name],
+    );
+    const head = rows.find(({ row }) => row === null);
+    if (head === undefined) return null;
+    if (head.bytes !== null && checksumOf(head.bytes) !== head.checksum) {
+      throw this.#unavailable(name, 'the snapshot does not match its checksum');
+    }
+    const tail = rows.flatMap(({ row, bytes, checksum }) =>
+      row === null || bytes === null ? [] : [{ id: row, update: bytes, checksum }],
+    );
+    const damaged = tail.filter(({ update, checksum }) => checksumOf(update) !== checksum);
+    if (damaged.length > 0) await this.#quarantine(client, name, head.document, damaged, 'checksum');
+    const sound = damaged.length === 0 ? tail : tail.filter((row) => !damaged.includes(row));
+    return { id: head.document, snapshot: head.bytes, tail: sound };
+  }
+
+  /**
+   * Sets aside the rows that make `applyStored` throw `error`, so that the next read leaves them out.
+   * @throws {@link IndelibleError} `document_unavailable` when it is not the tail that cannot be applied
+   */
+  async setAsideUnreadable(name: string, stored: StoredDocument, error: unknown): Promise<void> {
+    let unreadable;
+    try {
+      unreadable = findUnreadable(stored);
+    } catch {
+      throw this.#unavailable(name, `the snapshot cannot be applied: ${messageOf(error)}`);
+    }
+    if (unreadable.length === 0) {
+      throw this.#unavailable(
+        name,
+        `its updates cannot be applied together, though each can: ${messageOf(error)}`,
+      );
+    }
+    await this.#quarantine(this.#pool, name, stored.id, unreadable, 'apply');
+  }
+
+  #unavailable(name: string, detail: string): IndelibleError {
+    this.#log.error({ document: name, detail }, 'a document is kept closed: its storage cannot be read');
+    return new IndelibleError('document_unavailable', detail);
+  }
+
+  /** Marked, never deleted: an operator may still mend them. */
+  async #quarantine(
+    client: Pool | PoolClient,
+    name: string,
+    document: string,
+    rows: { id: string }[],
+    why: 'checksum' | 'apply',
+  ): Promise<void> {
+    const ids = rows.map(({ id }) => id);
+    this.#metrics.quarantined.inc(ids.length);
+    this.#log.error(
+      { document: name, rows: ids, why },
+      'stored updates cannot be read and are set aside; the rest of the document opens',
+    );
+    await client.query(
+      'update indelible.updates set quarantined = $3 where document = $1 and id = any($2::bigint[])',
+      [document, ids, why],
+    );
+  }
+}
+
+function mergeOrNull(stored: StoredDocument): Uint8Array | null {
+  try {
+    return mergeStored(stored);
+  } catch {
+    return null;
+  }
+}

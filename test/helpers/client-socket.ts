@@ -1,0 +1,27 @@
+import { WebSocket } from 'ws';
+
+export interface ClientSocketOptions {
+  headers?: Record<string, string> | undefined;
+  /** Sees every message before it goes out. */
+  onSend?: (bytes: Uint8Array) => void;
+}
+
+/**
+ * A WebSocket class for the providers. Built on `ws`, not on Node's own: it closes at once and reports the codes that
+ * arrived, and it can send headers (an Origin, a cookie), which the providers have no option for.
+ */
+export function clientSocket({ headers, onSend }: ClientSocketOptions): typeof globalThis.WebSocket {
+  class ClientSocket extends WebSocket {
+    constructor(url: string, protocols: string[] = []) {
+      super(url, protocols, { headers });
+      // The providers take their listeners off before closing, and `ws` reports a close while connecting as an error.
+      this.on('error', () => {});
+    }
+
+    override send(data: Uint8Array): void {
+      onSend?.(data);
+      super.send(data);
+    }
+  }
+  return ClientSocket as unknown as typeof globalThis.WebSocket;
+}

@@ -1,0 +1,46 @@
+import { randomBytes } from 'node:crypto';
+import { Client } from 'pg';
+import { inject } from 'vitest';
+import { PostgresCluster } from '../setup/postgres-cluster.ts';
+import { atTestEnd } from './cleanup.ts';
+
+export interface TestDatabase {
+  url: string;
+  drop(): Promise<void>;
+}
+
+/** A fresh, empty database in the run's cluster; dropped at the end of the test (of the file, in a `beforeAll`). */
+export async function createDatabase(): Promise<TestDatabase> {
+  const name = `indelible_${process.pid}_${randomBytes(6).toString('hex')}`;
+  // template0 has no connections that could stand in the way of the copy.
+  await administer(`CREATE DATABASE ${name} TEMPLATE template0`);
+  const url = new URL(inject('postgresUrl'));
+  url.pathname = `/${name}`;
+  const drop = () => administer(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`);
+  atTestEnd(drop);
+  return { url: url.href, drop };
+}
+
+/** A cluster of the test's own, to kill, freeze and restart; disposed of at the end of the test. */
+export async function startPostgres(
+  options: { settings?: Record<string, string> } = {},
+): Promise<PostgresCluster> {
+  const installation = inject('postgresInstallation');
+  if (installation === null)
+    throw new Error('no Postgres to start on this machine: see test/setup/services.ts');
+  const cluster = new PostgresCluster({ ...options, installation, runDirectory: inject('runDirectory') });
+  atTestEnd(() => cluster.dispose());
+  await cluster.initialise();
+  await cluster.start();
+  return cluster;
+}
+
+async function administer(statement: string): Promise<void> {
+  const client = new Client({ connectionString: inject('postgresUrl') });
+  await client.connect();
+  try {
+    await client.query(statement);
+  } finally {
+    await client.end();
+  }
+}

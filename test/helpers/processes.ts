@@ -1,0 +1,105 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+import type { Readable } from 'node:stream';
+import { inject } from 'vitest';
+import { enterProcess, strikeProcess } from '../setup/run-directory.ts';
+import { atTestEnd } from './cleanup.ts';
+import { createSignal, until, within } from './deadline.ts';
+import { signal as sendSignal } from './process-table.ts';
+
+/** What a program gets of the runner's environment: nothing that tells it that it is being tested. */
+const INHERITED = ['PATH', 'HOME', 'USER', 'LANG', 'TMPDIR'];
+
+interface Exit {
+  code: number | null;
+  signal: NodeJS.Signals | null;
+}
+
+export interface RunningProcess {
+  pid: number;
+  /** Everything printed so far, line by line, as it came. */
+  stdout: string[];
+  stderr: string[];
+  /** The first line of either stream that matches, printed already or still to come. */
+  line(pattern: RegExp, deadlineMs?: number): Promise<RegExpMatchArray>;
+  /** Sends a signal and waits until the process has exited. */
+  kill(signal?: NodeJS.Signals, deadlineMs?: number): Promise<Exit>;
+  /** Sends a signal that does not end it, SIGSTOP say. */
+  signal(signal: NodeJS.Signals): void;
+  /** Resolves when it has exited and its last line has been read. */
+  exited: Promise<Exit>;
+}
+
+/**
+ * Starts a program with Node: `startNode(['server/main.ts', 'serve'], { env })`. It is killed at the end of the test,
+ * and at the end of the run whatever happens.
+ */
+export async function startNode(
+  args: string[],
+  options: { env?: Record<string, string>; cwd?: string } = {},
+): Promise<RunningProcess> {
+  const name = `node ${args[0]?.startsWith('-') ? '' : args.join(' ')}`.trim();
+  const child = spawn(process.execPath, args, {
+    cwd: options.cwd,
+    env: { ...inheritedEnvironment(), ...options.env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  await once(child, 'spawn');
+  const pid = child.pid as number;
+  const runDirectory = inject('runDirectory');
+  await enterProcess(runDirectory, pid, 'SIGKILL');
+
+  const printed = createSignal();
+  const stdout = collect(child.stdout, printed.fire);
+  const stderr = collect(child.stderr, printed.fire);
+  let exit: Exit | undefined;
+  const exited = once(child, 'close').then(async ([code, signal]): Promise<Exit> => {
+    exit = { code, signal };
+    printed.fire();
+    await strikeProcess(runDirectory, pid);
+    return exit;
+  });
+
+  const output = () => [...stdout, ...stderr].join('\n');
+  const kill = async (signal: NodeJS.Signals = 'SIGKILL', deadlineMs?: number) => {
+    if (exit === undefined) sendSignal(pid, signal);
+    return within(() => `${name} did not exit after ${signal}:\n${output()}`, exited, deadlineMs);
+  };
+  atTestEnd(() => kill());
+
+  return {
+    pid,
+    stdout,
+    stderr,
+    async line(pattern, deadlineMs) {
+      const find = () =>
+        [...stdout, ...stderr].map((line) => line.match(pattern)).find((match) => match !== null);
+      await until({
+        what: () => `a line like ${pattern.source} from ${name}, which printed:\n${output()}\n`,
+        check: () => find() !== undefined,
+        hopeless: () => exit && `it exited with ${exit.code ?? exit.signal}`,
+        signal: printed,
+        deadlineMs,
+      });
+      return find() as RegExpMatchArray;
+    },
+    kill,
+    signal: (signal) => sendSignal(pid, signal),
+    exited,
+  };
+}
+
+function collect(stream: Readable, onLine: () => void): string[] {
+  const lines: string[] = [];
+  createInterface({ input: stream }).on('line', (line) => {
+    lines.push(line);
+    onLine();
+  });
+  return lines;
+}
+
+function inheritedEnvironment(): Record<string, string> {
+  const entries = INHERITED.map((name) => [name, process.env[name]] as const);
+  return Object.fromEntries(entries.filter((entry): entry is [string, string] => entry[1] !== undefined));
+}

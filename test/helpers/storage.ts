@@ -1,0 +1,53 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pino } from 'pino';
+import * as Y from 'yjs';
+import { Metrics } from '../../server/metrics.ts';
+import { type Database, openDatabase } from '../../server/storage/database.ts';
+import { DocumentStore } from '../../server/storage/document-store.ts';
+import { applyStored } from '../../server/storage/stored-document.ts';
+import { atTestEnd } from './cleanup.ts';
+import { createDatabase } from './postgres.ts';
+
+/** Where a server under test keeps its documents. */
+export type Storage = { databaseUrl: string } | { dataDir: string };
+
+/** Both kinds, for tests that must hold on each. */
+export const STORAGE_KINDS = ['postgres', 'embedded'] as const;
+export type StorageKind = (typeof STORAGE_KINDS)[number];
+
+/** A fresh, empty one; removed at the end of the test. */
+export async function createStorage(kind: StorageKind): Promise<Storage> {
+  if (kind === 'postgres') return { databaseUrl: (await createDatabase()).url };
+  const dataDir = await mkdtemp(join(tmpdir(), 'indelible-test-'));
+  atTestEnd(() => rm(dataDir, { recursive: true, force: true }));
+  return { dataDir };
+}
+
+/** The settings of a server process that uses it. */
+export function environmentOf(storage: Storage): Record<string, string> {
+  return 'dataDir' in storage ? { DATA_DIR: storage.dataDir } : { DATABASE_URL: storage.databaseUrl };
+}
+
+/** Opened as the server opens it; closed at the end of the test. */
+export async function openStorage(storage: Storage): Promise<Database> {
+  const database = await openDatabase({
+    url: 'databaseUrl' in storage ? storage.databaseUrl : undefined,
+    dataDir: 'dataDir' in storage ? storage.dataDir : '',
+    connections: 4,
+    log: pino({ level: 'silent' }),
+  });
+  atTestEnd(() => database.close());
+  return database;
+}
+
+/** A document rebuilt from the database alone; `null` when it is not there. */
+export async function rebuild(database: Database, name: string): Promise<Y.Doc | null> {
+  const store = new DocumentStore(database.queries, pino({ level: 'silent' }), new Metrics());
+  const stored = await store.read(name);
+  if (stored === null) return null;
+  const doc = new Y.Doc();
+  applyStored(doc, stored);
+  return doc;
+}

@@ -1,0 +1,17 @@
+import { defineConfig } from 'vitest/config';
+
+export default defineConfig({
+  test: {
+    include: ['test/**/*.test.ts'],
+    environment: 'node',
+    pool: 'forks',
+    // Two files at a time: the machines that run this have two cores, and the files share one Postgres.
+    maxWorkers: 2,
+    globalSetup: ['test/setup/services.ts'],
+    testTimeout: 30_000,
+    // Set-up may have to install Redis and create a cluster on a slow disk.
+    hookTimeout: 120_000,
+    teardownTimeout: 30_000,
+    reporters: ['default', './test/setup/closing-line.ts'],
+  },
+});
