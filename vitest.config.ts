@@ -8,6 +8,7 @@ export default defineConfig({
     // Two files at a time: the machines that run this have two cores, and the files share one Postgres.
     maxWorkers: 2,
     globalSetup: ['test/setup/services.ts'],
+    setupFiles: ['test/setup/worker.ts'],
     testTimeout: 30_000,
     // Set-up may have to install Redis and create a cluster on a slow disk.
     hookTimeout: 120_000,

@@ -4,7 +4,11 @@ import { IndelibleError } from './errors.ts';
 const MB = 1024 * 1024;
 
 const integer = (minimum: number, maximum = Number.MAX_SAFE_INTEGER) =>
-  z.coerce.number().int().min(minimum).max(maximum);
+  // A blank would become 0.
+  z.preprocess(
+    (value) => (typeof value === 'string' && value.trim() === '' ? value : Number(value)),
+    z.int().min(minimum).max(maximum),
+  );
 
 interface Setting<S extends z.ZodType = z.ZodType> {
   readonly env: string;
@@ -55,6 +59,11 @@ const table = {
     'SHUTDOWN_MS',
     integer(0, 600_000).default(25_000),
     'on SIGTERM the process ends at the latest after this time; below the usual grace period of 30 s',
+  ),
+  loadPatienceMs: setting(
+    'LOAD_PATIENCE_MS',
+    integer(0, 600_000).default(20_000),
+    'how long a client waits for its document while the database is away, before it is told to come back later',
   ),
   heartbeatMs: setting(
     'HEARTBEAT_MS',
@@ -110,7 +119,9 @@ export function settingsFromEnvironment(environment: Record<string, string | und
  * @throws {@link IndelibleError} `bad_settings`, naming every wrong setting and what it takes
  */
 export function resolveSettings(options: SettingOptions): Settings {
-  const problems: string[] = [];
+  const problems = Object.keys(options)
+    .filter((key) => !Object.hasOwn(table, key))
+    .map((key) => `there is no setting '${key}'`);
   const values = Object.entries(table).map(([key, { env, schema, help }]) => {
     const result = (schema as z.ZodType).safeParse(options[key as keyof Settings]);
     if (!result.success) {
@@ -121,13 +132,24 @@ export function resolveSettings(options: SettingOptions): Settings {
     return [key, result.data];
   });
   if (problems.length > 0) throw new IndelibleError('bad_settings', problems.join('; '));
-  return Object.fromEntries(values) as Settings;
+  const settings = Object.fromEntries(values) as Settings;
+  refuseWrongCombinations(settings);
+  return settings;
 }
 
-/** The settings as rows for help and README: variable, default, help. */
-export function describeSettings(): { env: string; fallback: string; help: string }[] {
-  return Object.values(table).map(({ env, schema, help }) => {
-    const fallback: unknown = (schema as z.ZodType).parse(undefined);
-    return { env, fallback: fallback === undefined ? '' : String(fallback), help };
+function refuseWrongCombinations({ drainMs, shutdownMs }: Settings): void {
+  if (drainMs <= shutdownMs) return;
+  throw new IndelibleError(
+    'bad_settings',
+    `closing sockets takes longer than the process may: DRAIN_MS (drainMs) ${drainMs} must not exceed ` +
+      `SHUTDOWN_MS (shutdownMs) ${shutdownMs}`,
+  );
+}
+
+/** The settings as rows for help and README: variable, option of `createServer`, default, help. */
+export function describeSettings(): { env: string; option: string; fallback: string; help: string }[] {
+  return Object.entries(table).map(([option, { env, schema, help }]) => {
+    const fallback = schema.parse(undefined);
+    return { env, option, fallback: fallback === undefined ? '' : `${fallback}`, help };
   });
 }

@@ -5,7 +5,6 @@
  * Close codes 4400 to 4499 are final for y-websocket (it stops reconnecting), every other code makes it try again.
  */
 const table = {
-  bad_request: { status: 400, closeCode: 4400, text: 'the request is not a valid one' },
   bad_name: {
     status: 400,
     closeCode: 4400,
@@ -22,6 +21,7 @@ const table = {
     text: 'the stored document cannot be read; it is kept closed and untouched until an operator mends it',
   },
   database_unavailable: { status: 503, closeCode: 4503, text: 'the database does not answer; try again' },
+  auth_unavailable: { status: 503, closeCode: 4503, text: 'access cannot be checked for now; try again' },
   document_reset: {
     status: 503,
     closeCode: 4503,
@@ -34,10 +34,12 @@ const table = {
   },
   slow_reader: {
     status: 503,
-    closeCode: 1013,
-    text: 'the client does not read what it is sent; connect again',
+    // Seen by the client's own side: a close frame would wait behind everything that it does not read.
+    closeCode: 1006,
+    text: 'the client does not read what it is sent, and is cut off; connect again',
   },
   draining: { status: 503, closeCode: 1012, text: 'the server is restarting; connect again' },
+  internal_error: { status: 500, closeCode: 1011, text: 'a mistake of the server; its log says more' },
   schema_too_new: {
     status: 500,
     closeCode: 1011,
@@ -77,6 +79,16 @@ export class IndelibleError extends Error {
 /** The close code that carries an error code; 1011 (internal error) for a word that is not in the table. */
 export function closeCodeOf(code: string): number {
   return Object.hasOwn(table, code) ? table[code as ErrorCode].closeCode : 1011;
+}
+
+/** The errors as rows for the README: code, HTTP status, WebSocket close code, text. */
+export function describeErrors(): { code: string; status: number; closeCode: number; text: string }[] {
+  return Object.entries(table).map(([code, { status, closeCode, text }]) => ({
+    code,
+    status,
+    closeCode,
+    text,
+  }));
 }
 
 /** The message of anything that was thrown. */

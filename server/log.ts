@@ -1,4 +1,4 @@
-import { pino, type DestinationStream, type Logger } from 'pino';
+import { pino, stdSerializers, type DestinationStream, type Logger } from 'pino';
 
 /** Structured logger. Lines never hold a token or the text of a document. */
 export type Log = Logger;
@@ -8,6 +8,13 @@ export type Log = Logger;
  * @param destination - where lines go; standard output when left out
  */
 export function createLog(level: string, destination?: DestinationStream): Log {
-  const options = { level, base: {}, redact: ['token', '*.token', 'headers.authorization'] };
+  const redact = ['token', '*.token', 'headers.authorization'];
+  const options = { level, base: {}, redact, serializers: { err: serializeError } };
   return destination === undefined ? pino(options) : pino(options, destination);
+}
+
+/** Without the other properties of an error: those of `pg` hold the values of a row, those of `jose` the claims. */
+function serializeError(error: Error) {
+  const { type, message, code, stack } = stdSerializers.err(error);
+  return { type, message, code: code as unknown, stack };
 }

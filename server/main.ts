@@ -3,8 +3,8 @@ import { parseArgs } from 'node:util';
 import { mintToken } from './auth/tokens.ts';
 import { describeSettings, resolveSettings, settingsFromEnvironment } from './config.ts';
 import { IndelibleError, messageOf } from './errors.ts';
-import { createServer } from './server.ts';
 import { createLog } from './log.ts';
+import { createServer, type Server } from './server.ts';
 import { openDatabase } from './storage/database.ts';
 import { migrate } from './storage/migrate.ts';
 
@@ -12,51 +12,98 @@ import { migrate } from './storage/migrate.ts';
 const FAILED = 1;
 const MISUSED = 2;
 
+/**
+ * One Ctrl-C can arrive twice: from the terminal, and once more from npm (seen where `sh` is bash, within 2 ms).
+ */
+const SAME_PRESS_MS = 250;
+
+/** A hundred years. */
+const MAX_HOURS = 876_000;
+const HELP_FLAGS = new Set(['--help', '-h']);
+
+/** The command line is wrong. */
+class Misuse extends Error {}
+
 const commands: Record<string, { help: string; run: (args: string[]) => Promise<void> }> = {
   serve: { help: 'start the server', run: serve },
   migrate: { help: 'bring the schema of the database up to date, and stop', run: runMigrate },
-  token: { help: 'mint a token: --sub alice [--name Alice] [--access "notes/*=write"]… [--hours 24]', run: token },
+  token: {
+    help: 'mint a token: --sub alice [--name Alice] [--access "notes/*=write"]… [--hours 24]',
+    run: token,
+  },
   help: { help: 'show this page', run: help },
 };
 
 const options = settingsFromEnvironment(process.env);
-const [name = 'help', ...args] = process.argv.slice(2);
+const words = process.argv.slice(2);
+const [name = 'help', ...args] = words.some((word) => HELP_FLAGS.has(word)) ? [] : words;
 const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
 try {
-  if (command === undefined) throw new IndelibleError('bad_settings', `no command '${name}'; try 'help'`);
+  if (command === undefined) throw new Misuse(`there is no command '${name}'; try 'indelible help'`);
   await command.run(args);
 } catch (error) {
   print(process.stderr, `indelible: ${messageOf(error)}`);
-  process.exitCode = error instanceof IndelibleError && error.code === 'bad_settings' ? MISUSED : FAILED;
+  process.exitCode = isMisuse(error) ? MISUSED : FAILED;
 }
 
-async function serve(): Promise<void> {
-  const server = await createServer(options);
-  const { url } = await server.listen();
-  const shown = url.replace('//127.0.0.1:', '//localhost:');
-  print(process.stdout, `\n  Indelible is ready: open ${shown}/ in two tabs and type.\n`);
+function isMisuse(error: unknown): boolean {
+  return error instanceof Misuse || (error instanceof IndelibleError && error.code === 'bad_settings');
+}
+
+async function serve(rest: string[]): Promise<void> {
+  takesNone(rest);
   const force = new AbortController();
-  let signals = 0;
-  const stop = () => {
-    signals += 1;
-    if (signals > 1) force.abort();
-    else void end(server.close(force.signal));
-  };
-  process.on('SIGTERM', stop).on('SIGINT', stop);
+  let server: Server | undefined;
+  // From the start: as process 1 of a container, a process without handlers ignores signals.
+  onStop((isFirst) => {
+    if (server === undefined) process.exit(0);
+    if (isFirst) void finish(server.close(force.signal));
+    else force.abort();
+  });
+  server = await createServer(options);
+  const { url } = await listen(server);
+  const shown = url.replace(/\/\/(127\.0\.0\.1|0\.0\.0\.0|\[::\]):/, '//localhost:');
+  print(process.stdout, `\n  Indelible is ready: open ${shown}/ in two tabs and type.\n`);
 }
 
-async function end(closing: ReturnType<Awaited<ReturnType<typeof createServer>>['close']>): Promise<void> {
+async function listen(server: Server): Promise<{ url: string }> {
+  try {
+    return await server.listen();
+  } catch (error) {
+    // An open database would keep the process alive.
+    await server.close();
+    throw error;
+  }
+}
+
+/** Calls `stop` at every SIGTERM and SIGINT. */
+function onStop(stop: (isFirst: boolean) => void): void {
+  let firstAt: number | undefined;
+  const handle = (signal: NodeJS.Signals) => {
+    const isFirst = firstAt === undefined;
+    const now = performance.now();
+    firstAt ??= now;
+    if (isFirst || signal !== 'SIGINT' || now - firstAt > SAME_PRESS_MS) stop(isFirst);
+  };
+  process.on('SIGTERM', handle).on('SIGINT', handle);
+}
+
+async function finish(closing: ReturnType<Server['close']>): Promise<void> {
   try {
     const { unwritten } = await closing;
     if (unwritten.length === 0) process.exit(0);
-    print(process.stderr, `indelible: not committed, and never acknowledged: ${unwritten.join(', ')}`);
+    print(
+      process.stderr,
+      `indelible: edits were not committed, nor acknowledged, in: ${unwritten.join(', ')}`,
+    );
   } catch (error) {
     print(process.stderr, `indelible: ${messageOf(error)}`);
   }
   process.exit(FAILED);
 }
 
-async function runMigrate(): Promise<void> {
+async function runMigrate(rest: string[]): Promise<void> {
+  takesNone(rest);
   const settings = resolveSettings(options);
   const log = createLog('warn');
   const { databaseUrl: url, dataDir, limitDatabaseConnections: connections } = settings;
@@ -69,19 +116,19 @@ async function runMigrate(): Promise<void> {
   }
 }
 
-async function token(args: string[]): Promise<void> {
+async function token(rest: string[]): Promise<void> {
   const { jwtSecret } = resolveSettings(options);
   if (jwtSecret === undefined) {
-    throw new IndelibleError('bad_settings', 'set JWT_SECRET (32 characters or more) to the key of the server');
+    throw new Misuse('set JWT_SECRET (32 characters or more) to the key of the server');
   }
-  const { sub, name: person, access, hours } = readTokenArguments(args);
+  const { sub, name: person, access, hours } = readTokenArguments(rest);
   print(process.stdout, await mintToken(jwtSecret, { sub, name: person, access }, hours * 3600));
 }
 
-function readTokenArguments(args: string[]) {
+function readTokenArguments(rest: string[]) {
   try {
     const { values } = parseArgs({
-      args,
+      args: rest,
       options: {
         sub: { type: 'string', default: 'somebody' },
         name: { type: 'string' },
@@ -90,11 +137,22 @@ function readTokenArguments(args: string[]) {
       },
     });
     const hours = Number(values.hours);
-    if (!(hours > 0)) throw new Error(`--hours takes a number above 0, not '${values.hours}'`);
+    if (!(hours > 0 && hours <= MAX_HOURS)) {
+      throw new Error(`--hours takes a number above 0, at most ${MAX_HOURS}, not '${values.hours}'`);
+    }
+    if (values.sub === '') throw new Error('--sub takes the id of a user');
     return { ...values, hours, access: Object.fromEntries(values.access.map(readAccess)) };
   } catch (error) {
-    throw new IndelibleError('bad_settings', messageOf(error), { cause: error });
+    throw new Misuse(messageOf(error), { cause: error });
   }
+}
+
+/** Somebody may expect `serve --port 3000`. */
+function takesNone(rest: string[]): void {
+  if (rest.length === 0) return;
+  throw new Misuse(
+    `'${name}' takes no arguments, but got '${rest.join(' ')}'; settings come from the environment`,
+  );
 }
 
 function readAccess(text: string): [pattern: string, access: 'read' | 'write'] {
@@ -107,16 +165,15 @@ function readAccess(text: string): [pattern: string, access: 'read' | 'write'] {
 }
 
 async function help(): Promise<void> {
-  const column = (text: string, width: number) => text.padEnd(width);
   const lines = [
     'usage: indelible <command>',
     '',
-    ...Object.entries(commands).map(([word, { help: text }]) => `  ${column(word, 9)}${text}`),
+    ...Object.entries(commands).map(([word, { help: text }]) => `  ${word.padEnd(9)}${text}`),
     '',
     'settings, from the environment:',
     '',
     ...describeSettings().map(
-      ({ env, fallback, help: text }) => `  ${column(env, 28)}${text}${fallback && ` [${fallback}]`}`,
+      ({ env, fallback, help: text }) => `  ${env.padEnd(28)}${text}${fallback && ` [${fallback}]`}`,
     ),
   ];
   print(process.stdout, lines.join('\n'));

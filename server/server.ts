@@ -1,7 +1,7 @@
 import { getRequestListener } from '@hono/node-server';
 import type { DestinationStream } from 'pino';
 import { createApp } from './api/app.ts';
-import { allowEverybody, type Authorize } from './auth/grant.ts';
+import { allowEverybody, authorizeByProgram, type Authorize } from './auth/grant.ts';
 import { authorizeByToken } from './auth/tokens.ts';
 import { resolveSettings, type SettingOptions, type Settings } from './config.ts';
 import { Hub, type OnLoad } from './documents/hub.ts';
@@ -16,7 +16,7 @@ import { DocumentStore } from './storage/document-store.ts';
 import { migrate } from './storage/migrate.ts';
 import { UpdateLog } from './storage/update-log.ts';
 
-/** How long closing waits for connections that hang, once the deadline has passed. */
+/** How long closing waits for connections that hang, once everything is committed. */
 const FORCED_CLOSE_MS = 1_000;
 
 /** Options of {@link createServer}: any setting, and what only a program can give. */
@@ -55,8 +55,9 @@ export interface Server {
  * @throws {@link IndelibleError} `bad_settings`, `database_unavailable`, `schema_too_new`, `data_dir_locked`
  */
 export async function createServer(options: ServerOptions = {}): Promise<Server> {
-  const settings = resolveSettings(options);
-  const log = createLog(settings.logLevel, options.logTo);
+  const { auth: _auth, onLoad: _onLoad, logTo, ...given } = options;
+  const settings = resolveSettings(given);
+  const log = createLog(settings.logLevel, logTo);
   const database = await openDatabase({
     url: settings.databaseUrl,
     dataDir: settings.dataDir,
@@ -89,8 +90,9 @@ function assemble(settings: Settings, options: ServerOptions, database: Database
   const hub = new Hub({
     store: new DocumentStore(database.queries, log, metrics),
     updateLog,
-    authorize: options.auth ?? authorizer(settings),
+    authorize: authorizer(settings, options.auth, log),
     onLoad: options.onLoad,
+    loadPatienceMs: settings.loadPatienceMs,
     limits: { waitingBytes: settings.limitWaitingBytes, presenceIds: settings.limitPresenceIds },
     log,
     metrics,
@@ -109,7 +111,9 @@ function assemble(settings: Settings, options: ServerOptions, database: Database
     isDraining: () => isDraining,
     isDatabaseThere: async () => !updateLog.isFailing && (await answers(database)),
   };
-  const http = new Http(getRequestListener(createApp({ health, metrics }).fetch), upgrade);
+  const listener = getRequestListener(createApp({ health, metrics }).fetch);
+  // Cannot reject: it answers errors itself.
+  const http = new Http((request, response) => void listener(request, response), upgrade);
 
   const drain = async () => {
     isDraining = true;
@@ -124,7 +128,8 @@ function assemble(settings: Settings, options: ServerOptions, database: Database
     updateLog.close();
     hub.close();
     sockets.close();
-    await withDeadline(Promise.all([http.close(), database.close()]), FORCED_CLOSE_MS, signal);
+    const patience = outcome === 'late' ? 0 : FORCED_CLOSE_MS;
+    await withDeadline(Promise.all([http.close(), database.close()]), patience, signal);
     return { unwritten };
   };
   let closing: Promise<CloseResult> | undefined;
@@ -139,6 +144,11 @@ function assemble(settings: Settings, options: ServerOptions, database: Database
   };
 }
 
-function authorizer({ jwtSecret }: Settings): Authorize {
+function authorizer({ jwtSecret }: Settings, auth: Authorize | undefined, log: Log): Authorize {
+  if (auth !== undefined) {
+    return authorizeByProgram(auth, (error) =>
+      log.error({ err: error }, 'auth failed: access cannot be checked'),
+    );
+  }
   return jwtSecret === undefined ? allowEverybody : authorizeByToken(jwtSecret);
 }

@@ -8,7 +8,7 @@ export interface HealthSource {
 }
 
 /** Answer of `GET /readyz`. */
-export interface Readiness {
+interface Readiness {
   /** `unready` (503) while draining or while the database is away, since nothing is acknowledged then. */
   readonly status: 'ready' | 'degraded' | 'unready';
   readonly database: 'there' | 'away';

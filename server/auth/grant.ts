@@ -1,3 +1,5 @@
+import { IndelibleError } from '../errors.ts';
+
 /** Who somebody is and what they may do with one document. */
 export interface Grant {
   /** The `sub` of the token; recorded with every update. `null` when nobody was asked. */
@@ -13,9 +15,34 @@ export interface AccessRequest {
 
 /**
  * Decides about access.
- * @throws {@link IndelibleError} `unauthorized` (no or bad token) or `forbidden` (not this document)
+ * @throws {@link IndelibleError} `unauthorized` (no or bad token) or `forbidden` (not this document); anything else says
+ * that access cannot be checked for now, and clients try again
  */
 export type Authorize = (request: AccessRequest) => Grant | Promise<Grant>;
+
+/**
+ * Access as a program decides it. What it throws besides {@link IndelibleError} is a failure of its own (its key server
+ * is down, say), which must not look like a refusal: clients stop trying after one.
+ * @param onFailure - told what it threw
+ */
+export function authorizeByProgram(decide: Authorize, onFailure: (error: unknown) => void): Authorize {
+  return async (request) => {
+    try {
+      const grant = await decide(request);
+      if (!isGrant(grant)) throw new TypeError("auth must give { user, access: 'read' | 'write' }, or throw");
+      return grant;
+    } catch (error) {
+      if (error instanceof IndelibleError) throw error;
+      onFailure(error);
+      throw new IndelibleError('auth_unavailable', undefined, { cause: error });
+    }
+  };
+}
+
+/** Programs need not be checked by TypeScript. */
+function isGrant(grant: Partial<Grant> | null | undefined): boolean {
+  return grant?.access === 'read' || grant?.access === 'write';
+}
 
 /** Without a key everybody may do everything. */
 export const allowEverybody: Authorize = () => ({ user: null, access: 'write' });
@@ -24,7 +51,7 @@ export const allowEverybody: Authorize = () => ({ user: null, access: 'write' })
  * Whether a pattern matches a document name, segment by segment: `*` stands for one segment, `**` for any number.
  * `notes/*` matches `notes/today`, not `notes/today/draft`.
  */
-export function matchesPattern(pattern: string, name: string): boolean {
+function matchesPattern(pattern: string, name: string): boolean {
   return matchSegments(pattern.split('/'), name.split('/'));
 }
 

@@ -14,8 +14,7 @@ import { Host, LoadAgain, Refusal, type ClientConnection, type Document, type Ex
 import { OpenDocument } from './open-document.ts';
 import { Session, type HubSocket, type SessionHub } from './session.ts';
 
-/** How long a client waits for a document while the database is away, before it is told to come back later. */
-const LOAD_PATIENCE_MS = 20_000;
+/** Pause between attempts to load a document while the database is away; doubled each time up to the maximum. */
 const LOAD_RETRY_MS = 100;
 const LOAD_RETRY_MAX_MS = 1_000;
 
@@ -27,6 +26,8 @@ export interface HubOptions {
   readonly updateLog: UpdateLog;
   readonly authorize: Authorize;
   readonly onLoad: OnLoad | undefined;
+  /** How long a client waits for a document while the database is away. */
+  readonly loadPatienceMs: number;
   readonly limits: { readonly waitingBytes: number; readonly presenceIds: number };
   readonly log: Log;
   readonly metrics: Metrics;
@@ -129,8 +130,7 @@ export class Hub implements SessionHub {
     open.isSpoilt = true;
     this.metrics.rebuilds.inc();
     this.log.error({ document: open.name, err: messageOf(error) }, 'a document is rebuilt from storage');
-    let resolve = () => {};
-    const gone = new Promise<void>((done) => (resolve = done));
+    const { promise: gone, resolve } = Promise.withResolvers<void>();
     this.#retiring.set(open.name, { gone, resolve });
     for (const { context } of open.document.getConnections()) {
       (context as SessionContext).session.end('document_reset');
@@ -232,7 +232,7 @@ export class Hub implements SessionHub {
 
   /** Waits for a database that is away, for a while. */
   async #read(name: string): Promise<StoredDocument | null> {
-    const deadline = performance.now() + LOAD_PATIENCE_MS;
+    const deadline = performance.now() + this.#options.loadPatienceMs;
     for (let pause = LOAD_RETRY_MS; ; pause = Math.min(pause * 2, LOAD_RETRY_MAX_MS)) {
       try {
         return await this.#options.store.read(name);

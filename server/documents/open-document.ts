@@ -58,7 +58,8 @@ export class OpenDocument {
    */
   apply(update: Uint8Array, origin: unknown): Uint8Array | null {
     const { store } = this.document;
-    const { pendingStructs, pendingDs } = store;
+    // The bytes, not the object that holds them: Yjs changes that in place.
+    const [structs, deletions] = [store.pendingStructs?.update, store.pendingDs];
     const captured: Uint8Array[] = (this.#captured = []);
     try {
       Y.applyUpdate(this.document, update, origin);
@@ -67,7 +68,7 @@ export class OpenDocument {
     }
     // Where predecessors are missing, Yjs keeps the update aside and fires no event: the log takes its own bytes.
     const isPending =
-      !sameBytes(pendingStructs?.update, store.pendingStructs?.update) || !sameBytes(pendingDs, store.pendingDs);
+      !sameBytes(structs, store.pendingStructs?.update) || !sameBytes(deletions, store.pendingDs);
     if (isPending && (store.pendingStructs !== null || store.pendingDs !== null)) return update.slice();
     if (captured.length <= 1) return captured[0] ?? null;
     return Y.mergeUpdates(captured);

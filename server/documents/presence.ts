@@ -1,55 +1,70 @@
-import * as decoding from 'lib0/decoding';
-import * as encoding from 'lib0/encoding';
 import { applyAwarenessUpdate, encodeAwarenessUpdate } from 'y-protocols/awareness';
+import { LEFT, readPresence, writePresence, type PresenceEntry } from '../protocol/presence.ts';
+import { Clocks } from './clocks.ts';
 import type { Connection, Document } from './host.ts';
 
-/** Clocks of people who left are kept, so that late repeats of their states are recognised; up to this many. */
-const REMEMBERED_CLOCKS = 1_000;
-
-/** One client's state in an awareness update. */
-interface Entry {
-  readonly id: number;
-  readonly clock: number;
-  /** JSON; `null` when the client left. */
-  readonly state: string;
+/** A connection, and whose it is. */
+export interface Speaker {
+  readonly connection: Connection;
+  /** `null` when nobody was asked. */
+  readonly user: string | null;
 }
 
 /**
- * Presence of one document: decides whose frames may change which state, then applies them to the document's
- * awareness, whose changes Hocuspocus broadcasts.
+ * Presence of one document: decides who may change which state, then applies it to the document's awareness, whose
+ * changes Hocuspocus broadcasts.
  *
- * An id belongs to the connection whose first awareness frame carries it alone, or that is the first to bring it
- * alone. Anything else that a frame carries is a repeat of somebody else's state (y-websocket sends every state back
- * that it receives, and tabs of one browser repeat each other's) and is dropped: applied, it would be N² work, and
- * would bring ghosts back.
+ * Most of what arrives are repeats: a y-websocket client sends every state back that it is sent, and tabs of one
+ * browser repeat each other's. Applied, repeats would be N² work, and bring back people who left. So an id has one
+ * owner, and what others say of it is dropped. It becomes a connection's
+ *
+ * - by an introduction: the first presence frame of a connection that has not been sent any presence, with one state.
+ *   That cannot be a repeat. It takes over from an old socket of the same user, since a client that reconnects may be
+ *   back before the end of its old socket is noticed.
+ * - without one, if nobody owns it and the state is news: a client that has something to say later than at the start, or
+ *   a tab that repeats another one whose own socket is still on its way. That one takes over when it introduces itself.
  */
 export class Presence {
   readonly #document: Document;
   readonly #limit: number;
-  readonly #owners = new Map<number, Connection>();
-  readonly #introduced = new WeakSet<Connection>();
+  readonly #clocks: Clocks;
+  readonly #owners = new Map<number, Speaker>();
+  /** The id with which a connection introduced itself. */
+  readonly #homes = new WeakMap<Connection, number>();
+  readonly #met = new WeakSet<Connection>();
 
   /** @param limit - ids that one connection may own */
   constructor(document: Document, limit: number) {
     this.#document = document;
     this.#limit = limit;
+    this.#clocks = new Clocks(document);
   }
 
   /**
    * Takes an awareness update of a connection.
    * @throws when it does not decode; nothing is changed then
    */
-  receive(connection: Connection, update: Uint8Array): void {
-    const entries = readEntries(update);
-    const isFirst = !this.#introduced.has(connection);
-    this.#introduced.add(connection);
-    if (entries.length === 1 && entries[0]) this.#claim(connection, entries[0].id, isFirst);
+  receive(speaker: Speaker, update: Uint8Array): void {
+    const { connection } = speaker;
+    const entries = readPresence(update);
+    const isIntroduction = !this.#met.has(connection);
+    this.meet(connection);
+    if (entries.length === 1 && entries[0]) this.#claim(speaker, entries[0], isIntroduction);
     const accepted = entries
-      .filter(({ id }) => this.#owners.get(id) === connection)
-      .flatMap((entry) => this.#stamp(entry));
+      .filter(({ id }) => this.#owners.get(id)?.connection === connection)
+      .flatMap((entry) => this.#clocks.stamp(entry) ?? []);
     if (accepted.length === 0) return;
-    applyAwarenessUpdate(this.#document.awareness, writeEntries(accepted), { source: 'connection', connection });
-    this.#forgetOldClocks();
+    const origin = { source: 'connection', connection };
+    applyAwarenessUpdate(this.#document.awareness, writePresence(accepted), origin);
+    // When the connection ends, Hocuspocus removes these. It adds who is new to it itself, but not who comes back.
+    const mine = this.#document.connections.get(connection)?.clients;
+    for (const { id, state } of accepted) if (state !== LEFT) mine?.add(id);
+    this.#clocks.forgetOld();
+  }
+
+  /** This connection is sent presence from now on, so that what it says may be a repeat. */
+  meet(connection: Connection): void {
+    this.#met.add(connection);
   }
 
   /** Everybody's state. */
@@ -58,79 +73,37 @@ export class Presence {
     return encodeAwarenessUpdate(awareness, [...awareness.getStates().keys()]);
   }
 
-  /** Gives up the ids of a connection that has closed; Hocuspocus removes their states. */
+  /** Gives up the ids of a connection that has closed; Hocuspocus has removed their states. */
   release(connection: Connection): void {
-    for (const [id, owner] of this.#owners) if (owner === connection) this.#owners.delete(id);
+    for (const [id, owner] of this.#owners) if (owner.connection === connection) this.#owners.delete(id);
   }
 
-  /**
-   * A client that reconnects before its old socket is gone takes its id over, so that the end of the old socket does
-   * not remove somebody who is there.
-   */
-  #claim(connection: Connection, id: number, isFirst: boolean): void {
+  #claim(speaker: Speaker, entry: PresenceEntry, isIntroduction: boolean): void {
+    const { connection } = speaker;
+    const owner = this.#owners.get(entry.id);
+    if (owner?.connection === connection || entry.state === LEFT) return;
+    if (isIntroduction ? this.#isTaken(speaker, entry.id) : !this.#isFree(speaker, entry)) return;
+    if (!this.#document.hasConnection(connection) || this.#owned(connection) >= this.#limit) return;
+    if (isIntroduction) this.#homes.set(connection, entry.id);
+    if (owner !== undefined) this.#document.connections.get(owner.connection)?.clients.delete(entry.id);
+    this.#owners.set(entry.id, speaker);
+  }
+
+  /** Whether another user has introduced themselves by this id. */
+  #isTaken({ user }: Speaker, id: number): boolean {
     const owner = this.#owners.get(id);
-    if (owner === connection || (owner !== undefined && !isFirst)) return;
-    const mine = this.#document.connections.get(connection)?.clients;
-    if (mine === undefined || this.#owned(connection) >= this.#limit) return;
-    if (owner !== undefined) this.#document.connections.get(owner)?.clients.delete(id);
-    mine.add(id);
-    this.#owners.set(id, connection);
+    return owner !== undefined && owner.user !== user && this.#homes.get(owner.connection) === id;
+  }
+
+  /** Whether an id can be had without an introduction; also by who was introduced before, and by it lost the id. */
+  #isFree({ connection }: Speaker, entry: PresenceEntry): boolean {
+    const isMineToTake = !this.#owners.has(entry.id) || this.#homes.get(connection) === entry.id;
+    return isMineToTake && this.#clocks.isNews(entry);
   }
 
   #owned(connection: Connection): number {
     let count = 0;
-    for (const owner of this.#owners.values()) if (owner === connection) count += 1;
+    for (const owner of this.#owners.values()) if (owner.connection === connection) count += 1;
     return count;
   }
-
-  /**
-   * A client that comes back repeats its last clock, and everybody who saw it leave ignores that clock. So a state
-   * that is new to us is given a clock that is, too. (The client takes the higher clock from our broadcast and counts
-   * on from there.)
-   */
-  #stamp(entry: Entry): Entry[] {
-    const { awareness } = this.#document;
-    const known = awareness.meta.get(entry.id)?.clock ?? 0;
-    if (entry.clock > known) return [entry];
-    if (entry.state === 'null') return [{ ...entry, clock: known }];
-    const isRepeat = JSON.stringify(awareness.getStates().get(entry.id)) === entry.state;
-    return isRepeat ? [] : [{ ...entry, clock: known + 1 }];
-  }
-
-  #forgetOldClocks(): void {
-    const { awareness } = this.#document;
-    let surplus = awareness.meta.size - awareness.getStates().size - REMEMBERED_CLOCKS;
-    // A Map keeps the order of insertion, so the ids that were seen first go first.
-    for (const id of surplus > 0 ? awareness.meta.keys() : []) {
-      if (surplus === 0) break;
-      if (awareness.getStates().has(id) || id === awareness.clientID) continue;
-      awareness.meta.delete(id);
-      surplus -= 1;
-    }
-  }
 }
-
-function readEntries(update: Uint8Array): Entry[] {
-  const decoder = decoding.createDecoder(update);
-  const entries: Entry[] = [];
-  for (let left = decoding.readVarUint(decoder); left > 0; left -= 1) {
-    const id = decoding.readVarUint(decoder);
-    const clock = decoding.readVarUint(decoder);
-    const state = decoding.readVarString(decoder);
-    JSON.parse(state);
-    entries.push({ id, clock, state });
-  }
-  return entries;
-}
-
-function writeEntries(entries: readonly Entry[]): Uint8Array {
-  return encoding.encode((encoder) => {
-    encoding.writeVarUint(encoder, entries.length);
-    for (const { id, clock, state } of entries) {
-      encoding.writeVarUint(encoder, id);
-      encoding.writeVarUint(encoder, clock);
-      encoding.writeVarString(encoder, state);
-    }
-  });
-}
-

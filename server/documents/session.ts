@@ -67,12 +67,15 @@ export class Session {
   #granted: Grant | undefined;
   #waiting: { frame: Frame; bytes: number }[] = [];
   #waitingBytes = 0;
+  /** Whether presence is sent; see {@link Session.#greet}. */
+  #isGreeted: boolean;
   #isClosed = false;
 
   constructor(hub: SessionHub, socket: HubSocket, wire: Wire) {
     this.#hub = hub;
     this.#socket = socket;
     this.wire = wire;
+    this.#isGreeted = wire.protocol === 'hocuspocus';
     this.#client = hub.register(this);
   }
 
@@ -140,14 +143,25 @@ export class Session {
     } else {
       this.end('bad_frame');
     }
+    if (!this.#isGreeted) this.#greet(attached);
   }
 
-  #receivePresence({ open, connection }: Attached, update: Uint8Array): void {
+  #receivePresence(attached: Attached, update: Uint8Array): void {
     try {
-      open.presence.receive(connection, update);
+      attached.open.presence.receive(attached, update);
     } catch {
       this.end('bad_frame');
     }
+  }
+
+  /**
+   * A y-websocket client sends back every state that it is sent. So it is sent none before it has answered our step 1 or
+   * has said who it is, which it does first: then what it says first is about itself, and no repeat.
+   */
+  #greet({ open, connection }: Attached): void {
+    this.#isGreeted = true;
+    open.presence.meet(connection);
+    this.send(encodeAwareness(connection.messageAddress, open.presence.encode()));
   }
 
   #receiveEdit(attached: Attached, { step, payload }: Frame): void {
@@ -223,6 +237,7 @@ export class Session {
   /** Sends a frame of Hocuspocus to the client. */
   send(frame: Uint8Array): void {
     const start = addressLength(frame);
+    if (!this.#isGreeted && frame[start] === MessageType.Awareness) return;
     const message = this.wire.toClient(frame);
     if (message !== null) this.#socket.send(message);
     if (isUpdate(frame, start)) {

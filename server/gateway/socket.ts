@@ -14,7 +14,7 @@ export interface SocketOptions {
   readonly metrics: Metrics;
   /** Bytes that may wait for this client. */
   readonly limitSendBytes: number;
-  onClose(): void;
+  readonly onClose: () => void;
 }
 
 /** One WebSocket: heartbeat, back-pressure in both directions, one write to TCP per turn of the event loop. */

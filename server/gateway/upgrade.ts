@@ -53,6 +53,8 @@ export class Upgrade {
       if (this.#options.isDraining()) throw new IndelibleError('draining');
       const door = readDoor(request);
       const grant = await this.#grantFor(door);
+      // Sockets are counted once when draining starts.
+      if (this.#options.isDraining()) throw new IndelibleError('draining');
       this.#open(request, tcp, head, door, grant);
     } catch (error) {
       this.#refuse(request, tcp, head, error);
@@ -82,7 +84,7 @@ export class Upgrade {
    * there is an Origin the handshake is made, and the socket closed at once with a code that says why.
    */
   #refuse(request: IncomingMessage, tcp: Duplex, head: Buffer, thrown: unknown): void {
-    const error = thrown instanceof IndelibleError ? thrown : new IndelibleError('bad_request');
+    const error = thrown instanceof IndelibleError ? thrown : new IndelibleError('internal_error');
     if (error !== thrown) this.#options.log.error({ err: thrown }, 'an upgrade failed');
     this.#options.metrics.refused.inc({ code: error.code });
     if (request.headers.origin === undefined) {

@@ -43,7 +43,7 @@ export const MessageType = {
 export const SyncStep = { StateVector: 0, Missing: 1, Update: 2 } as const;
 
 /** Kinds of an Auth message. */
-export const AuthKind = { Token: 0, Denied: 1, Granted: 2 } as const;
+const AuthKind = { Token: 0, Denied: 1, Granted: 2 } as const;
 
 /** The kind under which y-protocols, and so a y-websocket client, reads a refusal. */
 const Y_WEBSOCKET_DENIED = 0;
@@ -87,7 +87,8 @@ export function readUnaddressed(bytes: Uint8Array, address: string): Frame {
 
 function readMessage(decoder: decoding.Decoder, address: string): Frame {
   const type = decoding.readVarUint(decoder);
-  const step = type === MessageType.Sync || type === MessageType.SyncReply ? decoding.readVarUint(decoder) : -1;
+  const step =
+    type === MessageType.Sync || type === MessageType.SyncReply ? decoding.readVarUint(decoder) : -1;
   const hasPayload = step !== -1 || type === MessageType.Awareness;
   return { address, type, step, payload: hasPayload ? decoding.readVarUint8Array(decoder) : NOTHING };
 }
@@ -160,7 +161,7 @@ export function isUpdate(frame: Uint8Array, start: number): boolean {
  */
 export function toYWebsocket(frame: Uint8Array, addressBytes: number, wantsAcks: boolean): Uint8Array | null {
   const message = frame.subarray(addressBytes);
-  switch (message[0]) {
+  switch (message[0] ?? -1) {
     case MessageType.Sync:
     case MessageType.Awareness:
     case MessageType.QueryAwareness:

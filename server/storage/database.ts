@@ -1,4 +1,4 @@
-import pg from 'pg';
+import { Pool, type PoolClient, type PoolConfig } from 'pg';
 import type { Log } from '../log.ts';
 import { IndelibleError, messageOf } from '../errors.ts';
 import { withDeadline } from '../lifecycle.ts';
@@ -21,9 +21,9 @@ const DATA_CLASSES = new Set(['22', '23', '54']);
 export interface Database {
   readonly kind: 'postgres' | 'embedded';
   /** One connection that only commits the update log, so that a crowd of loads never delays an ack. */
-  readonly commits: pg.Pool;
+  readonly commits: Pool;
   /** Connections for everything else. The embedded database has one connection for both. */
-  readonly queries: pg.Pool;
+  readonly queries: Pool;
   close(): Promise<void>;
 }
 
@@ -42,7 +42,8 @@ export interface DatabaseOptions {
  * when another process uses the embedded database
  */
 export async function openDatabase(options: DatabaseOptions): Promise<Database> {
-  const database = options.url === undefined ? await openEmbedded(options) : openPostgres(options.url, options);
+  const database =
+    options.url === undefined ? await openEmbedded(options) : openPostgres(options.url, options);
   try {
     await waitUntilItAnswers(database, options.log);
     await warnOfWeakDurability(database, options.log);
@@ -80,13 +81,14 @@ async function openEmbedded({ dataDir, log }: DatabaseOptions): Promise<Database
   };
 }
 
-function createPool(config: pg.PoolConfig, log: Log): pg.Pool {
-  const pool = new pg.Pool({
+function createPool(config: PoolConfig, log: Log): Pool {
+  const pool = new Pool({
     application_name: 'indelible',
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
     query_timeout: QUERY_TIMEOUT_MS,
     keepAlive: true,
     // A default of `off` in the role, the database or the server would make every ack a lie.
+    // oxlint-disable-next-line typescript/no-misused-promises -- the pool awaits it, though its type does not say so
     onConnect: async (client) => {
       await client.query('set synchronous_commit = on');
     },
@@ -148,8 +150,8 @@ function sqlStateOf(error: unknown): string | null {
   return /^[0-9A-Z]{5}$/.test(error.code) && error.code !== 'EPIPE' ? error.code : null;
 }
 
-/** Runs `work` in one transaction on a connection of its own; rolled back, and the connection given up, if it throws. */
-export async function transaction<T>(pool: pg.Pool, work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
+/** Runs `work` in one transaction on a connection of its own; rolled back if it throws. */
+export async function transaction<T>(pool: Pool, work: (client: PoolClient) => Promise<T>): Promise<T> {
   const client = await pool.connect();
   try {
     await client.query('begin');
@@ -158,7 +160,7 @@ export async function transaction<T>(pool: pg.Pool, work: (client: pg.PoolClient
     client.release();
     return result;
   } catch (error) {
-    // Closing the connection rolls back too, and never waits for a server that does not answer.
+    // Closing the connection rolls back, and never waits for a server that does not answer.
     client.release(true);
     throw error;
   }

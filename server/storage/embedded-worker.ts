@@ -28,13 +28,20 @@ interface StreamOperations {
   fsync?: (stream: { nfd: number }) => number;
 }
 
+/**
+ * The pool has one connection, but `pg` opens the next before the last has closed when a statement failed; with room
+ * for one only, the next would be reset.
+ */
+const CONNECTIONS = 8;
+
 const { directory, socket } = workerData as { directory: string; socket: string };
 const startParams = [
   ...PGlite.defaultStartParams.filter((parameter) => parameter !== '-F'),
-  ...['-c', 'wal_sync_method=fsync'],
+  '-c',
+  'wal_sync_method=fsync',
 ];
 const db = await PGlite.create({ fs: new DurableFS(directory), startParams });
-const server = new PGLiteSocketServer({ db, path: socket, maxConnections: 1 });
+const server = new PGLiteSocketServer({ db, path: socket, maxConnections: CONNECTIONS });
 await server.start();
 
 parentPort?.once('message', () => {

@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import * as Y from 'yjs';
 import { type RawClient, rawHocuspocus, rawYWebsocket } from '../helpers/raw-client.ts';
 import { spawnServer } from '../helpers/server.ts';
@@ -60,7 +60,10 @@ describe.each(STORAGE_KINDS)('kill -9 on %s', (kind) => {
 async function someAcks(typists: Typist[], random: () => number): Promise<void> {
   const typist = typists[Math.floor(random() * typists.length)];
   const enough = Math.floor((typist?.sent.length ?? 0) * (0.5 + 0.5 * random()));
-  while (typist !== undefined && typist.acked < enough) await new Promise((resolve) => setImmediate(resolve));
+  await vi.waitFor(() => expect(typist?.acked).toBeGreaterThanOrEqual(enough), {
+    interval: 1,
+    timeout: 20_000,
+  });
 }
 
 async function join(url: string, document: string, protocol: Typist['protocol']): Promise<Typist> {
@@ -79,9 +82,7 @@ async function join(url: string, document: string, protocol: Typist['protocol'])
     },
     leave: () => client.socket.terminate(),
   };
-  doc.on('update', (update: Uint8Array) =>
-    client.send({ type: 'update', update }, document),
-  );
+  doc.on('update', (update: Uint8Array) => client.send({ type: 'update', update }, document));
   client.socket.on('message', () => {
     const frame = client.frames.at(-1);
     if (frame?.type === 'sync-status' && frame.saved) typist.acked += 1;

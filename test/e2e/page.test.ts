@@ -3,6 +3,8 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Browser, type BrowserContext, type Locator, type Page } from 'playwright-core';
+import { WebsocketProvider } from 'y-websocket';
+import * as Y from 'yjs';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { createServer } from '../../server/index.ts';
 import { launchChromium } from '../helpers/chromium.ts';
@@ -47,8 +49,8 @@ async function start(port: number): Promise<void> {
 async function newBrowser(): Promise<BrowserContext> {
   const context = await browser.newContext({ viewport: { width: 1000, height: 640 } });
   context.on('console', (message) => {
-    // A browser reports every attempt to reach a server that is down.
-    if (message.type() === 'error' && !/ERR_CONNECTION_REFUSED/.test(message.text()))
+    // A browser reports every attempt to reach a server that is out of reach.
+    if (message.type() === 'error' && !/ERR_(CONNECTION_REFUSED|INTERNET_DISCONNECTED)/.test(message.text()))
       problems.push(message.text());
   });
   context.on('weberror', (event) => problems.push(event.error().message));
@@ -69,7 +71,9 @@ async function openAs(person: string, name: string): Promise<Page> {
   return page;
 }
 
-const saved = (page: Page): Promise<void> => page.getByText('All changes saved').waitFor(patience);
+// Not by text alone: what screen readers are told stands in the page as well.
+const saved = (page: Page): Promise<void> =>
+  page.locator('#saves', { hasText: 'All changes saved' }).waitFor(patience);
 const status = (page: Page): Promise<string> => page.locator('#status').innerText();
 const editor = (page: Page): Locator => page.getByRole('textbox', { name: 'Text of the document' });
 const others = (page: Page): Locator => page.getByRole('list', { name: 'Others here' }).getByRole('listitem');
@@ -152,7 +156,7 @@ test('[E6] when the server stops the page says so and keeps the edits; when it i
   await write(ada, 'before. ');
   await saved(ada);
   await server.close();
-  await ada.getByText('Offline', { exact: true }).waitFor(patience);
+  await ada.locator('#line', { hasText: 'Offline' }).waitFor(patience);
   expect(await others(ada).count()).toBe(0);
   await write(ada, 'xyz');
   await expect.poll(() => status(ada), patience).toContain('3 edits not saved yet');
@@ -178,4 +182,62 @@ test('[E7] another address in the same tab is another document', async () => {
   expect(await textOf(ada)).toBe('');
   await ada.goBack();
   await expect.poll(() => textOf(ada), patience).toBe('the first');
+});
+
+test('[E8] presence states that are not what they should be harm nobody', async () => {
+  const ada = await openAs('Ada', 'hostile');
+  const provider = new WebsocketProvider(url.replace('http', 'ws'), 'hostile', new Y.Doc());
+  const { awareness } = provider;
+  const end = Y.createRelativePositionFromTypeIndex(provider.doc.getText('content'), 0);
+  const states = [
+    { user: 'nobody', cursor: 'nowhere' },
+    {
+      user: { name: { toString: 1 }, color: 'red; background: url(//example.org)' },
+      cursor: { anchor: end, head: [] },
+    },
+    {
+      user: { name: '\u202E\n', color: '#12345' },
+      cursor: { anchor: { type: { client: -1, clock: {} } }, head: end },
+    },
+    { user: null, cursor: { anchor: { item: { client: 'x', clock: 1e9 } }, head: { tname: '__proto__' } } },
+  ];
+  for (const state of states) {
+    awareness.setLocalState(state);
+    await expect
+      .poll(() => others(ada).allInnerTexts(), patience)
+      .toEqual([expect.stringContaining('Anonymous')]);
+    expect(await cursors(ada).count()).toBe(0);
+  }
+  awareness.setLocalState({ user: { name: 'Eve', color: 'red' }, cursor: { anchor: end, head: end } });
+  await expect.poll(() => cursors(ada).allTextContents(), patience).toEqual(['Eve']);
+  expect(
+    await cursors(ada)
+      .locator('..')
+      .evaluate((caret) => caret.style.getPropertyValue('--colour')),
+  ).toBe('#7a7a7a');
+  provider.destroy();
+});
+
+test('[E9] when the browser goes offline the page says so, and saves when it is back', async () => {
+  const ada = await openAs('Ada', 'plane');
+  await ada.context().setOffline(true);
+  await ada.locator('#line', { hasText: 'Offline' }).waitFor(patience);
+  await write(ada, 'up');
+  await expect.poll(() => status(ada), patience).toContain('2 edits not saved yet');
+  await ada.context().setOffline(false);
+  await saved(ada);
+});
+
+test('[E10] leaving with edits that are not saved asks first', async () => {
+  const ada = await openAs('Ada', 'leaving');
+  const asked: string[] = [];
+  ada.on('dialog', (dialog) => {
+    asked.push(dialog.type());
+    void dialog.accept();
+  });
+  await ada.context().setOffline(true);
+  await ada.locator('#line', { hasText: 'Offline' }).waitFor(patience);
+  await write(ada, 'x');
+  await ada.goto('about:blank');
+  expect(asked).toEqual(['beforeunload']);
 });

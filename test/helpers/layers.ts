@@ -9,7 +9,8 @@ const ROWS: readonly string[][] = [
   ['gateway', 'api'],
   ['documents'],
   ['storage', 'cluster', 'auth', 'protocol'],
-  ['config.ts', 'lifecycle.ts', 'errors.ts', 'log.ts', 'metrics.ts', 'browser.ts'],
+  ['config.ts', 'lifecycle.ts', 'log.ts', 'metrics.ts', 'browser.ts'],
+  ['errors.ts'],
 ];
 
 /** The one import between siblings: the package's face shows the composition root. */

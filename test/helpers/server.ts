@@ -5,7 +5,7 @@ import { type RunningProcess, startNode } from './processes.ts';
 import { type Storage, createStorage, environmentOf } from './storage.ts';
 
 /** A line of the server's log. */
-export interface LogLine {
+interface LogLine {
   level: number;
   msg: string;
   [key: string]: unknown;

@@ -24,8 +24,8 @@ const IMPORTING = new Set([
   'TSExternalModuleReference',
 ]);
 
-/** Calls on `test` that return the function which then takes the title. */
-const CURRIED = new Set(['each', 'for', 'runIf', 'skipIf', 'extend']);
+/** Members of `test` that take the title; the others (`each`, `skipIf`) return the function that does. */
+const MODIFIERS = new Set(['concurrent', 'fails', 'only', 'sequential', 'skip', 'todo']);
 
 export function readSource(path: string, text: string): Source {
   const { program, errors } = parseSync(path, text);
@@ -79,8 +79,8 @@ function isProcess(value: unknown): boolean {
 function isTest(node: Node): boolean {
   if (node.type !== 'CallExpression') return false;
   const callee = node['callee'] as Node;
-  const returnsTest = callee.type === 'MemberExpression' && CURRIED.has(nameOf(callee['property']) ?? '');
-  return !returnsTest && ['test', 'it'].includes(rootOf(callee));
+  const takesTitle = callee.type !== 'MemberExpression' || MODIFIERS.has(nameOf(callee['property']) ?? '');
+  return takesTitle && ['test', 'it'].includes(rootOf(callee));
 }
 
 /** The name that a chain of members and calls begins with. */

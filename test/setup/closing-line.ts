@@ -31,7 +31,8 @@ export default class ClosingLine implements Reporter {
 
   private count(module: TestModule): void {
     const failedBefore = this.failed;
-    for (const { state } of Array.from(module.children.allTests(), (test) => test.result())) {
+    for (const test of module.children.allTests()) {
+      const { state } = test.result();
       if (state === 'passed') this.passed += 1;
       else if (state === 'failed') this.failed += 1;
       else this.skipped += 1;

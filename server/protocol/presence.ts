@@ -1,0 +1,55 @@
+/**
+ * The body of an Awareness message: what clients say about themselves, whichever the protocol.
+ *
+ *   update = varUint count, entries        entry = varUint id, varUint clock, varString state as JSON
+ *
+ * The state `null` says that the client left. An entry counts if its clock is higher than the one that is known.
+ */
+import * as decoding from 'lib0/decoding';
+import * as encoding from 'lib0/encoding';
+
+/** Above what counts changes or milliseconds, and with room to count on: a number above 2^53 cannot be read. */
+const MAX_CLOCK = 2 ** 48;
+/** Deeper than what anybody says of themselves; some thousand levels overflow the stack when they are written. */
+const MAX_DEPTH = 64;
+
+/** One client's state. */
+export interface PresenceEntry {
+  readonly id: number;
+  readonly clock: number;
+  /** As `JSON.stringify` writes it. */
+  readonly state: string;
+}
+
+/** The state of a client that left. */
+export const LEFT = 'null';
+
+/** @throws when it is cut short, is not JSON, or is out of bounds */
+export function readPresence(update: Uint8Array): PresenceEntry[] {
+  const decoder = decoding.createDecoder(update);
+  const entries: PresenceEntry[] = [];
+  for (let left = decoding.readVarUint(decoder); left > 0; left -= 1) {
+    const id = decoding.readVarUint(decoder);
+    const clock = decoding.readVarUint(decoder);
+    const state: unknown = JSON.parse(decoding.readVarString(decoder));
+    if (clock > MAX_CLOCK || !isShallow(state, MAX_DEPTH)) throw new RangeError('out of bounds');
+    entries.push({ id, clock, state: JSON.stringify(state) });
+  }
+  return entries;
+}
+
+export function writePresence(entries: readonly PresenceEntry[]): Uint8Array {
+  return encoding.encode((encoder) => {
+    encoding.writeVarUint(encoder, entries.length);
+    for (const { id, clock, state } of entries) {
+      encoding.writeVarUint(encoder, id);
+      encoding.writeVarUint(encoder, clock);
+      encoding.writeVarString(encoder, state);
+    }
+  });
+}
+
+function isShallow(value: unknown, levels: number): boolean {
+  if (typeof value !== 'object' || value === null) return true;
+  return levels > 0 && Object.values(value).every((member) => isShallow(member, levels - 1));
+}

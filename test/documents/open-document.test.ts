@@ -1,0 +1,143 @@
+import { Document } from '@hocuspocus/server';
+import { afterEach, describe, expect, test } from 'vitest';
+import * as Y from 'yjs';
+import { OpenDocument } from '../../server/documents/open-document.ts';
+
+const documents: Document[] = [];
+afterEach(() => {
+  for (const document of documents.splice(0)) document.destroy();
+});
+
+function open(): OpenDocument {
+  const document = new Document('notes/today');
+  documents.push(document);
+  return new OpenDocument(document, null, {
+    onUpdate: () => {
+      throw new Error('only what does not come through apply');
+    },
+    presenceLimit: 1,
+  });
+}
+
+/** Updates of somebody who types; each needs those before it. */
+function typist(): (text: string) => Uint8Array {
+  const doc = new Y.Doc();
+  const content = doc.getText('content');
+  return (text) => {
+    const before = Y.encodeStateVector(doc);
+    content.insert(content.length, text);
+    return Y.encodeStateAsUpdate(doc, before);
+  };
+}
+
+/** What a document is that has read these rows of the log, and nothing else. */
+function replay(rows: (Uint8Array | null)[]): string {
+  const doc = new Y.Doc();
+  for (const row of rows) if (row !== null) Y.applyUpdate(doc, row);
+  return doc.getText('content').toString();
+}
+
+describe('the bytes that the log needs', () => {
+  test('[A1] of an edit, so that replaying them gives the document', () => {
+    const [opened, typed] = [open(), typist()];
+    const rows = ['a', 'b', 'c'].map((text) => opened.apply(typed(text), null));
+    expect(replay(rows)).toBe('abc');
+  });
+
+  test('[A4] of what brings nothing new: none', () => {
+    const [opened, typed] = [open(), typist()];
+    const update = typed('a');
+    opened.apply(update, null);
+    expect(opened.apply(update, null)).toBeNull();
+    expect(opened.apply(Y.encodeStateAsUpdate(opened.document), null)).toBeNull();
+    expect(opened.apply(Y.encodeStateAsUpdate(new Y.Doc()), null)).toBeNull();
+  });
+
+  test('[A4] of a large answer with little new in it: the little', () => {
+    const [opened, typed] = [open(), typist()];
+    opened.apply(typed('x'.repeat(100_000)), null);
+    const doc = new Y.Doc();
+    Y.applyUpdate(doc, Y.encodeStateAsUpdate(opened.document));
+    doc.getText('content').insert(0, 'new');
+    const row = opened.apply(Y.encodeStateAsUpdate(doc), null);
+    expect(row?.byteLength).toBeLessThan(100);
+  });
+
+  test('[A5] of an update whose predecessors are missing: its own', () => {
+    const [opened, typed] = [open(), typist()];
+    const [first, second, third] = [typed('a'), typed('b'), typed('c')];
+    const rows = [opened.apply(third, null), opened.apply(second, null)];
+    expect(rows).toEqual([third, second]);
+    rows.push(opened.apply(first, null));
+    expect(opened.document.getText('content').toString()).toBe('abc');
+    expect(replay(rows)).toBe('abc');
+    expect(replay(rows.toReversed())).toBe('abc');
+  });
+
+  test('[A5] of a deletion whose text is missing: its own', () => {
+    const doc = new Y.Doc();
+    const content = doc.getText('content');
+    content.insert(0, 'abc');
+    const typed = Y.encodeStateAsUpdate(doc);
+    const before = Y.encodeStateVector(doc);
+    content.delete(1, 1);
+    const deletion = Y.encodeStateAsUpdate(doc, before);
+
+    const opened = open();
+    const rows = [opened.apply(deletion, null), opened.apply(typed, null)];
+    expect(rows[0]).toEqual(deletion);
+    expect(opened.document.getText('content').toString()).toBe('ac');
+    expect(replay(rows)).toBe('ac');
+  });
+
+  test('[A4] of a repeat of an update that waits for its predecessors: none, or reconnects would fill the log', () => {
+    const [opened, typed] = [open(), typist()];
+    typed('missing');
+    const orphan = typed('b');
+    expect(opened.apply(orphan, null)).toEqual(orphan);
+    expect(opened.apply(orphan, null)).toBeNull();
+  });
+
+  test('[A5] of an edit while another waits for its predecessors: enough for both', () => {
+    const [opened, typed, other] = [open(), typist(), typist()];
+    const missing = typed('a');
+    const rows = [
+      opened.apply(typed('b'), null),
+      opened.apply(other('x'), null),
+      opened.apply(missing, null),
+    ];
+    expect(rows.every((row) => row !== null)).toBe(true);
+    expect(replay(rows)).toBe(opened.document.getText('content').toString());
+    expect(opened.document.store.pendingStructs).toBeNull();
+  });
+
+  test('[A5] what is returned is a copy: the frame is a view of what was read from a socket', () => {
+    const [opened, typed] = [open(), typist()];
+    typed('missing');
+    const orphan = typed('b');
+    const row = opened.apply(orphan, null);
+    orphan.fill(0);
+    expect(row).not.toEqual(orphan);
+  });
+});
+
+describe('folding', () => {
+  test('[S10] is worth it when the tail is long enough for the size of the snapshot', () => {
+    const opened = open();
+    expect(opened.isWorthFolding).toBe(false);
+    for (let row = 0; row < 99; row += 1) opened.countTail(30);
+    expect(opened.isWorthFolding, 'too few rows').toBe(false);
+    opened.countTail(30);
+    expect(opened.isWorthFolding).toBe(true);
+
+    opened.folded(100_000);
+    for (let row = 0; row < 200; row += 1) opened.countTail(30);
+    expect(opened.isWorthFolding, 'too few bytes for so large a snapshot').toBe(false);
+    for (let row = 0; row < 700; row += 1) opened.countTail(30);
+    expect(opened.isWorthFolding).toBe(true);
+
+    opened.folded(100_000_000);
+    for (let row = 0; row < 5_000; row += 1) opened.countTail(30);
+    expect(opened.isWorthFolding, 'so many rows that loading would notice').toBe(true);
+  });
+});

@@ -1,0 +1,43 @@
+type Labels = Record<string, string>;
+
+/** What a server tells of itself: by name and labels, as in the text format of Prometheus. */
+export interface Samples {
+  /** The value of one sample; 0 when there is none, as for a counter that has not counted yet. */
+  value(name: string, labels?: Labels): number;
+  names: Set<string>;
+}
+
+const SAMPLE = /^([a-z_:][\w:]*)(?:\{(.*)\})? (\S+)$/i;
+
+/** What `GET /metrics` says now. */
+export async function readMetrics(url: string): Promise<Samples> {
+  const response = await fetch(`${url}/metrics`);
+  if (response.status !== 200) throw new Error(`GET /metrics: ${response.status}`);
+  const samples = parseMetrics(await response.text());
+  return {
+    value: (name, labels = {}) => samples.get(keyOf(name, labels)) ?? 0,
+    names: new Set([...samples.keys()].map((key) => key.split('{')[0] ?? '')),
+  };
+}
+
+/** One sample of {@link readMetrics}. */
+export async function valueOf(url: string, name: string, labels?: Labels): Promise<number> {
+  return (await readMetrics(url)).value(name, labels);
+}
+
+function parseMetrics(text: string): Map<string, number> {
+  const lines = text.split('\n').filter((line) => line !== '' && !line.startsWith('#'));
+  return new Map(
+    lines.map((line) => {
+      const [, name, labels = '', value] = SAMPLE.exec(line) ?? [];
+      if (name === undefined) throw new Error(`not a sample: ${line}`);
+      const pairs = Array.from(labels.matchAll(/(\w+)="([^"]*)"/g), ([, key, quoted]) => [key, quoted]);
+      return [keyOf(name, Object.fromEntries(pairs) as Labels), Number(value)];
+    }),
+  );
+}
+
+function keyOf(name: string, labels: Labels): string {
+  const pairs = Object.entries(labels).map(([key, value]) => `${key}="${value}"`);
+  return `${name}{${pairs.toSorted().join(',')}}`;
+}

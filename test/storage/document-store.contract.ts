@@ -1,0 +1,219 @@
+import { pino } from 'pino';
+import { beforeAll, describe, expect, test } from 'vitest';
+import * as Y from 'yjs';
+import { Metrics } from '../../server/metrics.ts';
+import { type Database } from '../../server/storage/database.ts';
+import { DocumentStore } from '../../server/storage/document-store.ts';
+import { migrate } from '../../server/storage/migrate.ts';
+import { applyStored } from '../../server/storage/stored-document.ts';
+import { checksumOf } from '../../server/storage/update-log.ts';
+import { type StorageKind, createStorage, openStorage } from '../helpers/storage.ts';
+
+/** Registers the tests that loading and folding have to pass on every kind of storage. */
+export function documentStoreContract(kind: StorageKind): void {
+  describe(`stored documents on ${kind}`, () => {
+    let database: Database;
+    let store: DocumentStore;
+    const metrics = new Metrics();
+    const logged: string[] = [];
+    beforeAll(async () => {
+      const log = pino({ level: 'error' }, { write: (line: string) => void logged.push(line) });
+      database = await openStorage(await createStorage(kind));
+      await migrate(database, log);
+      store = new DocumentStore(database.queries, log, metrics);
+    });
+
+    /** Puts updates into the log as rows, past the update log. */
+    async function insert(name: string, updates: Uint8Array[]): Promise<string[]> {
+      await database.queries.query(
+        'insert into indelible.documents (name) values ($1) on conflict do nothing',
+        [name],
+      );
+      const ids: string[] = [];
+      for (const update of updates) {
+        const { rows } = await database.queries.query<{ id: string }>(
+          `insert into indelible.updates (document, created_at, checksum, update)
+             select id, now(), $2, $3 from indelible.documents where name = $1 returning id`,
+          [name, checksumOf(update), update],
+        );
+        ids.push(rows[0]?.id ?? '');
+      }
+      return ids;
+    }
+
+    async function load(name: string): Promise<Y.Doc> {
+      const stored = await store.read(name);
+      if (stored === null) throw new Error(`${name} is not stored`);
+      const doc = new Y.Doc();
+      applyStored(doc, stored);
+      return doc;
+    }
+
+    async function tailOf(name: string): Promise<string[]> {
+      return (await store.read(name))?.tail.map(({ id }) => id) ?? [];
+    }
+
+    test('[S1] what is not stored is null', async () => {
+      expect(await store.read('store/nothing')).toBeNull();
+    });
+
+    test('[S1] a document is its snapshot and every row after it, in any order', async () => {
+      const typed = typist();
+      await insert('store/load', [typed('one '), typed('two ')]);
+      expect(await store.fold('store/load')).toMatchObject({ kind: 'folded' });
+      const [three, four] = [typed('three '), typed('four')];
+      await insert('store/load', [four, three]);
+      expect(textOf(await load('store/load'))).toBe('one two three four');
+    });
+
+    test('[S2] folding gives the same document and deletes exactly the rows that it merged', async () => {
+      const typed = typist();
+      await insert('store/fold', [typed('a'), typed('b'), typed('c')]);
+      expect(await tailOf('store/fold')).toHaveLength(3);
+      const result = await store.fold('store/fold');
+      const stored = await store.read('store/fold');
+      expect(stored?.tail).toEqual([]);
+      expect(result).toEqual({ kind: 'folded', snapshotBytes: stored?.snapshot?.byteLength });
+      expect(textOf(await load('store/fold'))).toBe('abc');
+      expect(await store.fold('store/fold')).toEqual({ kind: 'nothing' });
+    });
+
+    test('[S2] deleted text is not in the snapshot', async () => {
+      const doc = new Y.Doc();
+      const updates: Uint8Array[] = [];
+      doc.on('update', (update: Uint8Array) => updates.push(update));
+      doc.getText('content').insert(0, 'a secret and the rest');
+      doc.getText('content').delete(0, 'a secret and '.length);
+      await insert('store/gc', updates);
+      await store.fold('store/gc');
+      const { snapshot } = (await store.read('store/gc')) ?? {};
+      expect(Buffer.from(snapshot ?? []).includes('secret')).toBe(false);
+      expect(textOf(await load('store/gc'))).toBe('the rest');
+    });
+
+    test('[S3] an update whose predecessors are missing survives folding, and takes effect when they come', async () => {
+      const typed = typist();
+      const [first, missing, last] = [typed('one '), typed('two '), typed('three')];
+      await insert('store/pending', [first, last]);
+      expect(await store.fold('store/pending')).toMatchObject({ kind: 'folded' });
+      expect(textOf(await load('store/pending'))).toBe('one ');
+      await insert('store/pending', [missing]);
+      expect(textOf(await load('store/pending'))).toBe('one two three');
+      await store.fold('store/pending');
+      expect(textOf(await load('store/pending'))).toBe('one two three');
+    });
+
+    test('[S4] a row that fails its checksum is set aside, loudly, and the rest opens', async () => {
+      const typed = [typist(1), typist(2)].map((type) => type('kept '));
+      const damaged = typist(3)('damaged');
+      const [, , row] = await insert('store/checksum', [...typed, damaged]);
+      await database.queries.query(
+        'update indelible.updates set update = set_byte(update, 5, 255) where id = $1',
+        [row],
+      );
+      const before = (await metrics.quarantined.get()).values[0]?.value ?? 0;
+      logged.length = 0;
+
+      expect(textOf(await load('store/checksum'))).toBe('kept kept ');
+      expect((await metrics.quarantined.get()).values[0]?.value).toBe(before + 1);
+      expect(logged.join('')).toContain('store/checksum');
+      const { rows } = await database.queries.query(
+        'select quarantined from indelible.updates where id = $1',
+        [row],
+      );
+      expect(rows, 'marked, not deleted').toEqual([{ quarantined: 'checksum' }]);
+      logged.length = 0;
+      await load('store/checksum');
+      expect(logged, 'set aside once').toEqual([]);
+      expect(await store.fold('store/checksum')).toMatchObject({ kind: 'folded' });
+      const left = await database.queries.query('select 1 from indelible.updates where id = $1', [row]);
+      expect(left.rows, 'folding leaves it').toHaveLength(1);
+    });
+
+    test('[S4] rows that do not apply are found among those that do, and set aside', async () => {
+      const good = [typist(1)('first '), typist(2)('second ')];
+      const bad = [good[0]?.slice(0, -2) ?? new Uint8Array(), new Uint8Array([1, 2, 3])];
+      await insert(
+        'store/apply',
+        [good[0], bad[0], good[1], bad[1]].filter((update) => update !== undefined),
+      );
+      const stored = await store.read('store/apply');
+      if (stored === null) throw new Error('not stored');
+      expect(() => applyStored(new Y.Doc(), stored)).toThrow(/end|length|Unexpected|Integer/i);
+      await store.setAsideUnreadable('store/apply', stored, new Error('as above'));
+      expect(
+        textOf(await load('store/apply'))
+          .split(' ')
+          .toSorted(),
+      ).toEqual(['', 'first', 'second']);
+    });
+
+    test('[S5] a damaged snapshot refuses to open, and nothing is changed', async () => {
+      const typed = typist();
+      await insert('store/damaged', [typed('one ')]);
+      await store.fold('store/damaged');
+      await insert('store/damaged', [typed('two')]);
+      await database.queries.query(
+        `update indelible.snapshots set state = set_byte(state, 4, get_byte(state, 4) # 255)
+           where document = (select id from indelible.documents where name = 'store/damaged')`,
+      );
+      const everything = () =>
+        database.queries.query(
+          `select s.state, u.update from indelible.documents d join indelible.snapshots s on s.document = d.id
+             join indelible.updates u on u.document = d.id where d.name = 'store/damaged'`,
+        );
+      const before = (await everything()).rows;
+      expect(before).toHaveLength(1);
+      await expect(store.read('store/damaged')).rejects.toMatchObject({ code: 'document_unavailable' });
+      await expect(store.fold('store/damaged')).rejects.toMatchObject({ code: 'document_unavailable' });
+      expect((await everything()).rows).toEqual(before);
+    });
+
+    test('[S5] a snapshot that does not apply is not blamed on the tail', async () => {
+      await insert('store/undecodable', [typist()('kept')]);
+      const state = new Uint8Array([1, 2, 3]);
+      await database.queries.query(
+        `insert into indelible.snapshots (document, checksum, state)
+           select id, $1, $2 from indelible.documents where name = 'store/undecodable'`,
+        [checksumOf(state), state],
+      );
+      const stored = await store.read('store/undecodable');
+      if (stored === null) throw new Error('not stored');
+      await expect(
+        store.setAsideUnreadable('store/undecodable', stored, new Error('x')),
+      ).rejects.toMatchObject({
+        code: 'document_unavailable',
+      });
+      expect(await tailOf('store/undecodable')).toHaveLength(1);
+    });
+
+    test('[S6] of several that create a document at once, one does', async () => {
+      const contents = Array.from({ length: 5 }, (_, index) => typist(index + 1)(`by ${index}`));
+      const created = await Promise.all(contents.map((content) => store.create('store/create', content)));
+      expect(created.filter(Boolean)).toHaveLength(1);
+      expect(textOf(await load('store/create'))).toBe(`by ${created.indexOf(true)}`);
+    });
+
+    test('[S7] rows that cannot be merged into a snapshot that reads back are left alone', async () => {
+      await insert('store/unsafe', [typist(1)('kept'), new Uint8Array([1, 2, 3])]);
+      expect(await store.fold('store/unsafe')).toEqual({ kind: 'unsafe' });
+      expect(await tailOf('store/unsafe')).toHaveLength(2);
+    });
+  });
+}
+
+/** Somebody who types at the end of a text; each call gives the update of what was typed. */
+function typist(clientID = 1): (text: string) => Uint8Array {
+  const doc = new Y.Doc();
+  doc.clientID = clientID;
+  const content = doc.getText('content');
+  return (text) => {
+    const before = Y.encodeStateVector(doc);
+    content.insert(content.length, text);
+    return Y.encodeStateAsUpdate(doc, before);
+  };
+}
+
+function textOf(doc: Y.Doc): string {
+  return doc.getText('content').toString();
+}
