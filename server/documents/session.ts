@@ -92,6 +92,8 @@ export class Session {
 
   /** Takes a frame of the client. Never throws. */
   receive(bytes: Uint8Array): void {
+    // A socket goes on delivering what it had received while it closes.
+    if (this.#isClosed) return;
     let frame: Frame;
     try {
       frame = this.wire.read(bytes);

@@ -67,12 +67,17 @@ export interface Frame {
 }
 
 const NOTHING = new Uint8Array();
+const UNADDRESSED: ReadonlySet<number> = new Set([MessageType.Ping, MessageType.Pong]);
 
 /**
  * Reads a Hocuspocus frame.
  * @throws when it is cut short
  */
 export function readFrame(bytes: Uint8Array): Frame {
+  const [first = -1] = bytes;
+  if (bytes.byteLength === 1 && UNADDRESSED.has(first)) {
+    return { address: '', type: first, step: -1, payload: NOTHING };
+  }
   const decoder = decoding.createDecoder(bytes);
   return readMessage(decoder, decoding.readVarString(decoder));
 }

@@ -55,7 +55,8 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
 }
 
 function openPostgres(url: string, { connections, log }: DatabaseOptions): Database {
-  const commits = createPool({ connectionString: url, max: 1 }, log);
+  // Never closed for being idle: the first edit after silence would wait for a new connection.
+  const commits = createPool({ connectionString: url, max: 1, idleTimeoutMillis: 0 }, log);
   const queries = createPool({ connectionString: url, max: connections }, log);
   return {
     kind: 'postgres',

@@ -2,9 +2,11 @@ type Labels = Record<string, string>;
 
 /** What a server tells of itself: by name and labels, as in the text format of Prometheus. */
 export interface Samples {
-  /** The value of one sample; 0 when there is none, as for a counter that has not counted yet. */
+  /**
+   * The value of one sample; 0 when there is none, as for a counter that has not counted yet.
+   * @throws when no metric has that name
+   */
   value(name: string, labels?: Labels): number;
-  names: Set<string>;
 }
 
 const SAMPLE = /^([a-z_:][\w:]*)(?:\{(.*)\})? (\S+)$/i;
@@ -13,10 +15,14 @@ const SAMPLE = /^([a-z_:][\w:]*)(?:\{(.*)\})? (\S+)$/i;
 export async function readMetrics(url: string): Promise<Samples> {
   const response = await fetch(`${url}/metrics`);
   if (response.status !== 200) throw new Error(`GET /metrics: ${response.status}`);
-  const samples = parseMetrics(await response.text());
+  const text = await response.text();
+  const samples = parseMetrics(text);
   return {
-    value: (name, labels = {}) => samples.get(keyOf(name, labels)) ?? 0,
-    names: new Set([...samples.keys()].map((key) => key.split('{')[0] ?? '')),
+    value(name, labels = {}) {
+      const metric = name.replace(/_(count|sum|bucket)$/, '');
+      if (!text.includes(`# TYPE ${metric} `)) throw new Error(`no metric has the name ${name}`);
+      return samples.get(keyOf(name, labels)) ?? 0;
+    },
   };
 }
 

@@ -1,0 +1,187 @@
+import { describe, expect, test } from 'vitest';
+import { mintToken } from '../../server/auth/tokens.ts';
+import { PROTOCOLS, type Protocol } from '../helpers/editor.ts';
+import { type Person, joinPresence } from '../helpers/presence.ts';
+import { startServer } from '../helpers/server.ts';
+
+const SECRET = 'a key that is long enough for HS256, of 32 characters';
+const ROOM = 'presence/room';
+const [ANNA, BERT] = [7, 8];
+
+/** A server, somebody who only looks, and joining. */
+async function openRoom(protocol: Protocol, options: Parameters<typeof startServer>[0] = {}) {
+  const { url } = await startServer(options);
+  const join = (token?: string) => joinPresence(protocol, url, ROOM, token);
+  const tokenOf = (sub: string) => mintToken(SECRET, { sub, access: { '**': 'write' } }, 60);
+  const watcher = await join(options.jwtSecret === undefined ? undefined : await tokenOf('watcher'));
+  watcher.asks();
+  return { join, joinAs: async (sub: string) => join(await tokenOf(sub)), watcher };
+}
+
+/** What somebody saw of one id, in order. */
+function history(person: Person, id: number): unknown[] {
+  return person
+    .heard()
+    .filter((state) => state.id === id)
+    .map(({ state }) => state);
+}
+
+describe.each(PROTOCOLS)('presence over %s', (protocol) => {
+  test('[P2] a removal by its owner reaches everybody, also with the clock of the last state', async () => {
+    const { join, watcher } = await openRoom(protocol);
+    const anna = await join();
+    anna.says(ANNA, 3, { cursor: 1 });
+    await watcher.sees((view) => ANNA in view);
+    anna.says(ANNA, 3, null);
+    await watcher.sees((view) => !(ANNA in view));
+  });
+
+  test('[P2] a socket that just dies is gone at once, also after leaving and coming back on it', async () => {
+    const { join, watcher } = await openRoom(protocol);
+    const anna = await join();
+    anna.says(ANNA, 1, { cursor: 1 });
+    anna.says(ANNA, 2, null);
+    await anna.isHeardBy(watcher);
+    anna.says(ANNA, 3, { cursor: 2 });
+    await watcher.sees((view) => ANNA in view);
+    anna.client.socket.terminate();
+    await watcher.sees((view) => !(ANNA in view));
+  });
+
+  test('[P3] who reconnects before the old socket ends stays, and leaves with the new one', async () => {
+    const { join, watcher } = await openRoom(protocol);
+    const [before, after, bert] = [await join(), await join(), await join()];
+    before.says(ANNA, 5, { cursor: 1 });
+    await watcher.sees((view) => ANNA in view);
+    after.says(ANNA, 5, { cursor: 1 });
+    await after.isHeardBy(watcher);
+    // What the old socket still had on its way.
+    before.says(ANNA, 4, { cursor: 0 });
+    before.says(ANNA, 5, null);
+    await before.isHeardBy(watcher);
+    before.client.socket.terminate();
+    await watcher.sees((view) => Object.keys(view).length === 1);
+    bert.says(BERT, 1, { cursor: 1 });
+    await watcher.sees((view) => BERT in view);
+    expect(history(watcher, ANNA)).toEqual([{ cursor: 1 }]);
+
+    after.says(ANNA, 6, { cursor: 2 });
+    await watcher.sees((view) => JSON.stringify(view[ANNA]) === '{"cursor":2}');
+    after.client.socket.terminate();
+    await watcher.sees((view) => !(ANNA in view));
+  });
+
+  test.each([
+    ['the same clock', 5],
+    ['a lower clock', 0],
+  ])('[P4] who comes back with %s is seen at once, with what they say from then on', async (_case, clock) => {
+    const { join, watcher } = await openRoom(protocol);
+    const before = await join();
+    before.says(ANNA, 5, { cursor: 1 });
+    await watcher.sees((view) => ANNA in view);
+    before.client.socket.terminate();
+    await watcher.sees((view) => !(ANNA in view));
+    const after = await join();
+    after.says(ANNA, clock, { cursor: 1 });
+    await watcher.sees((view) => ANNA in view);
+    after.says(ANNA, clock + 1, { cursor: 2 });
+    await watcher.sees((view) => JSON.stringify(view[ANNA]) === '{"cursor":2}');
+  });
+
+  test('[P4] a clock that we gave is not answered with another when it is sent back', async () => {
+    const { join, watcher } = await openRoom(protocol);
+    const before = await join();
+    before.says(ANNA, 9, { cursor: 0 });
+    await before.isHeardBy(watcher);
+    before.client.socket.terminate();
+    await watcher.sees((view) => !(ANNA in view));
+
+    // A new provider counts from 0; it moves on before it knows the clocks that it is given, and sends each back.
+    const after = await join();
+    after.says(ANNA, 0, { cursor: 1 });
+    after.says(ANNA, 1, { cursor: 2 });
+    await watcher.sees((view) => JSON.stringify(view[ANNA]) === '{"cursor":2}');
+    const given = watcher.heard().filter(({ id, state }) => id === ANNA && state !== null);
+    after.says(ANNA, 10, { cursor: 1 });
+    after.says(ANNA, 11, { cursor: 2 });
+    await after.isHeardBy(watcher);
+    expect(watcher.heard().filter(({ id, state }) => id === ANNA && state !== null)).toEqual(given);
+    after.says(ANNA, 12, { cursor: 3 });
+    await watcher.sees((view) => JSON.stringify(view[ANNA]) === '{"cursor":3}');
+  });
+
+  test('[P5] repeats, removals and high clocks of others change nothing', async () => {
+    const { join, watcher } = await openRoom(protocol);
+    const [anna, bert] = [await join(), await join()];
+    anna.says(ANNA, 3, { cursor: 1 });
+    bert.says(BERT, 1, {});
+    await watcher.sees((view) => ANNA in view && BERT in view);
+    bert.says(ANNA, 3, { cursor: 1 });
+    bert.says(ANNA, 3, null);
+    bert.says(ANNA, 4, null);
+    bert.says(ANNA, 2 ** 40, { cursor: 666 });
+    bert.saysAll([
+      { id: BERT, clock: 2, state: { cursor: 9 } },
+      { id: ANNA, clock: 2 ** 40, state: { cursor: 666 } },
+    ]);
+    await bert.isHeardBy(watcher);
+    expect(history(watcher, ANNA)).toEqual([{ cursor: 1 }]);
+    expect(watcher.view()[BERT]).toEqual({ cursor: 9 });
+    anna.says(ANNA, 4, { cursor: 2 });
+    await anna.isHeardBy(watcher);
+    expect(history(watcher, ANNA)).toEqual([{ cursor: 1 }, { cursor: 2 }]);
+  });
+
+  test('[P5] a late repeat of somebody who left brings nobody back', async () => {
+    const { join, watcher } = await openRoom(protocol);
+    const [anna, bert] = [await join(), await join()];
+    bert.says(BERT, 1, {});
+    anna.says(ANNA, 3, { cursor: 1 });
+    anna.says(ANNA, 4, { cursor: 2 });
+    await anna.isHeardBy(watcher, bert);
+    anna.client.socket.terminate();
+    await watcher.sees((view) => !(ANNA in view));
+    bert.says(ANNA, 4, { cursor: 2 });
+    bert.says(ANNA, 3, { cursor: 1 });
+    bert.says(ANNA, 4, null);
+    await bert.isHeardBy(watcher);
+    expect(history(watcher, ANNA).at(-1)).toBe(null);
+  });
+
+  test('[P5] with a key, an introduction cannot take the id of another user, whatever its clock', async () => {
+    const { joinAs, watcher } = await openRoom(protocol, { jwtSecret: SECRET });
+    const [anna, mallory] = [await joinAs('anna'), await joinAs('mallory')];
+    anna.says(ANNA, 3, { cursor: 1 });
+    await watcher.sees((view) => ANNA in view);
+    mallory.says(ANNA, 2 ** 40, { cursor: 666 });
+    await mallory.isHeardBy(watcher);
+    mallory.client.socket.terminate();
+    anna.says(ANNA, 4, { cursor: 2 });
+    await anna.isHeardBy(watcher);
+    expect(history(watcher, ANNA)).toEqual([{ cursor: 1 }, { cursor: 2 }]);
+
+    const again = await joinAs('anna');
+    again.says(ANNA, 4, { cursor: 2 });
+    await again.isHeardBy(watcher);
+    anna.client.socket.terminate();
+    again.says(ANNA, 5, { cursor: 3 });
+    await again.isHeardBy(watcher);
+    expect(history(watcher, ANNA)).toEqual([{ cursor: 1 }, { cursor: 2 }, { cursor: 3 }]);
+  });
+
+  test('[P5] without a key, who is displaced by an introduction has the id back with the next change', async () => {
+    const { join, watcher } = await openRoom(protocol);
+    const [anna, mallory] = [await join(), await join()];
+    anna.says(ANNA, 3, { cursor: 1 });
+    await watcher.sees((view) => ANNA in view);
+    mallory.says(ANNA, 2 ** 40, { cursor: 666 });
+    await anna.sees((view) => JSON.stringify(view[ANNA]) === '{"cursor":666}');
+    // Clients count on from the highest clock that they see of themselves.
+    anna.says(ANNA, 2 ** 40 + 1, { cursor: 2 });
+    await watcher.sees((view) => JSON.stringify(view[ANNA]) === '{"cursor":2}');
+    mallory.client.socket.terminate();
+    anna.says(ANNA, 2 ** 40 + 2, { cursor: 3 });
+    await anna.isHeardBy(watcher);
+    expect(history(watcher, ANNA)).toEqual([{ cursor: 1 }, { cursor: 666 }, { cursor: 2 }, { cursor: 3 }]);
+  });
+});

@@ -1,0 +1,124 @@
+import * as decoding from 'lib0/decoding';
+import * as encoding from 'lib0/encoding';
+import { Awareness, applyAwarenessUpdate } from 'y-protocols/awareness';
+import * as Y from 'yjs';
+import { atTestEnd } from './cleanup.ts';
+import { createSignal, until } from './deadline.ts';
+import type { Protocol } from './editor.ts';
+import { type RawClient, rawHocuspocus, rawYWebsocket } from './raw-client.ts';
+
+/** What happens at once happens in this time: far less than the 30 s after which clients drop a silent state. */
+export const AT_ONCE_MS = 2_000;
+
+/** One client's state on the wire; `null` when it left. */
+export interface State {
+  id: number;
+  clock: number;
+  state: unknown;
+}
+
+export function encodeStates(states: State[]): Uint8Array {
+  return encoding.encode((encoder) => {
+    encoding.writeVarUint(encoder, states.length);
+    for (const { id, clock, state } of states) {
+      encoding.writeVarUint(encoder, id);
+      encoding.writeVarUint(encoder, clock);
+      encoding.writeVarString(encoder, JSON.stringify(state));
+    }
+  });
+}
+
+export function decodeStates(update: Uint8Array): State[] {
+  const decoder = decoding.createDecoder(update);
+  return Array.from({ length: decoding.readVarUint(decoder) }, () => ({
+    id: decoding.readVarUint(decoder),
+    clock: decoding.readVarUint(decoder),
+    state: JSON.parse(decoding.readVarString(decoder)) as unknown,
+  }));
+}
+
+/** A raw client that says exactly what a test has it say, and sees what an ordinary client would see. */
+export interface Person {
+  client: RawClient;
+  /** Says one state; `null` is leaving. */
+  says(id: number, clock: number, state: unknown): void;
+  saysAll(states: State[]): void;
+  /** Asks for everybody's state. A y-websocket client gets none before its first frame. */
+  asks(): void;
+  /** Everybody's state, as it sees it. */
+  view(): Record<string, unknown>;
+  sees(check: (view: Record<string, unknown>) => boolean, deadlineMs?: number): Promise<void>;
+  /** Every state that it has been sent, in order. */
+  heard(): State[];
+  /** Holds when `others` have been sent everything that follows from what it has said. */
+  isHeardBy(...others: Person[]): Promise<void>;
+}
+
+/** Ids by which people make themselves heard; tests take small ones. */
+let nextMark = 1_000_000;
+
+/** @param token - of the client, if any */
+export async function joinPresence(
+  protocol: Protocol,
+  url: string,
+  name: string,
+  token?: string,
+): Promise<Person> {
+  const client = await connect(protocol, url, name, token);
+  const awareness = createView();
+  const changed = createSignal();
+  client.socket.on('message', () => {
+    const frame = client.frames.at(-1);
+    if (frame?.type === 'awareness') applyAwarenessUpdate(awareness, frame.update, 'server');
+    changed.fire();
+  });
+  const mark = (nextMark += 1);
+  let marks = 0;
+  const saysAll = (states: State[]) => client.send({ type: 'awareness', update: encodeStates(states) }, name);
+  const person: Person = {
+    client,
+    saysAll,
+    says: (id, clock, state) => saysAll([{ id, clock, state }]),
+    asks: () => client.send({ type: 'query-awareness' }, name),
+    view: () =>
+      Object.fromEntries([...awareness.getStates()].filter(([id]) => id < 1_000_000 || id > nextMark)),
+    sees: (check, deadlineMs = AT_ONCE_MS) =>
+      until({
+        what: () => `the presence that is waited for (it sees ${JSON.stringify(person.view())})`,
+        check: () => check(person.view()),
+        signal: changed,
+        deadlineMs,
+      }),
+    heard: () =>
+      client.frames.flatMap((frame) => (frame.type === 'awareness' ? decodeStates(frame.update) : [])),
+    async isHeardBy(...others) {
+      marks += 1;
+      const count = marks;
+      person.says(mark, count, { mark: count });
+      for (const other of others) {
+        const hasMark = () => other.heard().some(({ id, clock }) => id === mark && clock >= count);
+        await other.sees(hasMark, 10_000);
+      }
+    },
+  };
+  return person;
+}
+
+async function connect(protocol: Protocol, url: string, name: string, token?: string): Promise<RawClient> {
+  if (protocol === 'y-websocket') {
+    const query = token === undefined ? '' : `?token=${encodeURIComponent(token)}`;
+    return rawYWebsocket(`${url}/${name}${query}`);
+  }
+  const client = await rawHocuspocus(url);
+  client.send({ type: 'token', token: token ?? '' }, name);
+  await client.next('authenticated');
+  return client;
+}
+
+/** Presence as y-protocols keeps it, without a state of its own. */
+function createView(): Awareness {
+  const awareness = new Awareness(new Y.Doc());
+  awareness.setLocalState(null);
+  atTestEnd(() => awareness.destroy());
+  return awareness;
+}
