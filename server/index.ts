@@ -2,5 +2,5 @@
 export { createServer, type CloseResult, type Server, type ServerOptions } from './server.ts';
 export { IndelibleError, type ErrorCode } from './errors.ts';
 export type { AccessRequest, Authorize, Grant } from './auth/grant.ts';
-export type { OnLoad } from './documents/hub.ts';
+export type { OnLoad } from './documents/on-load.ts';
 export type { SettingOptions } from './config.ts';

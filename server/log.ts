@@ -14,7 +14,8 @@ export function createLog(level: string, destination?: DestinationStream): Log {
 }
 
 /** Without the other properties of an error: those of `pg` hold the values of a row, those of `jose` the claims. */
-function serializeError(error: Error) {
+function serializeError(error: unknown): unknown {
+  if (!(error instanceof Error)) return error;
   const { type, message, code, stack } = stdSerializers.err(error);
-  return { type, message, code: code as unknown, stack };
+  return { type, message, code, stack };
 }

@@ -4,7 +4,8 @@ import { createApp } from './api/app.ts';
 import { allowEverybody, authorizeByProgram, type Authorize } from './auth/grant.ts';
 import { authorizeByToken } from './auth/tokens.ts';
 import { resolveSettings, type SettingOptions, type Settings } from './config.ts';
-import { Hub, type OnLoad } from './documents/hub.ts';
+import { Hub } from './documents/hub.ts';
+import type { OnLoad } from './documents/on-load.ts';
 import { Http } from './gateway/http.ts';
 import { Sockets } from './gateway/sockets.ts';
 import { Upgrade } from './gateway/upgrade.ts';
@@ -120,13 +121,13 @@ function assemble(settings: Settings, options: ServerOptions, database: Database
     await Promise.all([sockets.drain(settings.drainMs), updateLog.flush()]);
     // What came in while the sockets were closing.
     await updateLog.flush();
+    await hub.close();
   };
   const close = async (signal?: AbortSignal): Promise<CloseResult> => {
     const outcome = await withDeadline(drain(), settings.shutdownMs, signal);
     const unwritten = updateLog.waitingDocuments();
     if (outcome === 'late') log.error({ unwritten }, 'stopped before everything was done');
     updateLog.close();
-    hub.close();
     sockets.close();
     const patience = outcome === 'late' ? 0 : FORCED_CLOSE_MS;
     await withDeadline(Promise.all([http.close(), database.close()]), patience, signal);

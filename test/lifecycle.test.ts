@@ -49,10 +49,10 @@ describe('withDeadline', () => {
     ['work that is done', () => Promise.resolve('any value'), 1_000, undefined, 'done'],
     ['work that is not done in time', never, 5, undefined, 'late'],
     ['work that fails', () => Promise.reject(new Error('failed')), 1_000, undefined, 'late'],
-    ['a signal that was given before', never, 60_000, AbortSignal.abort(), 'late'],
-    ['a signal that is given meanwhile', never, 60_000, AbortSignal.timeout(5), 'late'],
+    ['a signal that was given before', never, 60_000, () => AbortSignal.abort(), 'late'],
+    ['a signal that is given meanwhile', never, 60_000, () => AbortSignal.timeout(5), 'late'],
   ] as const)('[R2] %s', async (_case, work, ms, signal, outcome) => {
-    expect(await withDeadline(work(), ms, signal)).toBe(outcome);
+    expect(await withDeadline(work(), ms, signal?.())).toBe(outcome);
   });
 
   test('[R2] work that fails after its deadline is not an unhandled rejection', async () => {

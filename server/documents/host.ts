@@ -73,7 +73,9 @@ export class Host extends Hocuspocus {
   /**
    * A name like `constructor` or `__proto__` must not find what every object has.
    */
-  override handleConnection(...[socket, request, context]: Parameters<Hocuspocus['handleConnection']>) {
+  override handleConnection(
+    ...[socket, request, context]: Parameters<Hocuspocus['handleConnection']>
+  ): ClientConnection {
     const client = super.handleConnection(socket, request, context);
     for (const map of KEYED_BY_CLIENTS) {
       Object.setPrototypeOf((client as unknown as Record<string, object>)[map], null);

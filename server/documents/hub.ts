@@ -11,15 +11,13 @@ import { applyStored, type StoredDocument } from '../storage/stored-document.ts'
 import type { UpdateLog } from '../storage/update-log.ts';
 import type { Acks } from './acks.ts';
 import { Host, LoadAgain, Refusal, type ClientConnection, type Document, type Extension } from './host.ts';
+import type { OnLoad } from './on-load.ts';
 import { OpenDocument } from './open-document.ts';
 import { Session, type HubSocket, type SessionHub } from './session.ts';
 
 /** Pause between attempts to load a document while the database is away; doubled each time up to the maximum. */
 const LOAD_RETRY_MS = 100;
 const LOAD_RETRY_MAX_MS = 1_000;
-
-/** First content of a document that is not stored yet: a Y.Doc, an update, or nothing. */
-export type OnLoad = (name: string) => Promise<Y.Doc | Uint8Array | null | undefined>;
 
 export interface HubOptions {
   readonly store: DocumentStore;
@@ -49,6 +47,7 @@ export class Hub implements SessionHub {
   readonly #owed = new Set<Acks>();
   readonly #retiring = new Map<string, { gone: Promise<void>; resolve: () => void }>();
   #isClosed = false;
+  #onEmpty: (() => void) | undefined;
 
   constructor(options: HubOptions) {
     this.#options = options;
@@ -143,9 +142,13 @@ export class Hub implements SessionHub {
     return this.#documents.size;
   }
 
-  /** Stops waiting for a database that is away. Sockets are closed by the gateway. */
-  close(): void {
+  /**
+   * Stops waiting for a database that is away, and resolves when no document is in memory any more: when the gateway
+   * has closed the sockets, the log has committed, and a long tail has been folded.
+   */
+  async close(): Promise<void> {
     this.#isClosed = true;
+    if (this.#documents.size > 0) await new Promise<void>((resolve) => (this.#onEmpty = resolve));
   }
 
   #hooks(): Extension {
@@ -164,8 +167,8 @@ export class Hub implements SessionHub {
         this.#guard('connected', documentName, () => {
           const { session, grant } = context as SessionContext;
           const open = this.#documents.get(documentName);
-          if (open === undefined) throw new Error('connected to a document that is not open');
-          session.attach(connection, open, grant?.user ?? null);
+          if (open === undefined) session.end('document_reset');
+          else session.attach(connection, open, grant?.user ?? null);
         }),
       onStoreDocument: ({ documentName }) =>
         this.#guard('onStoreDocument', documentName, () => this.#foldIfWorthIt(documentName)),
@@ -271,6 +274,7 @@ export class Hub implements SessionHub {
     this.#options.updateLog.forget(name);
     this.#retiring.get(name)?.resolve();
     this.#retiring.delete(name);
+    if (this.#documents.size === 0) this.#onEmpty?.();
   }
 }
 

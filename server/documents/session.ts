@@ -50,6 +50,8 @@ interface Attached {
 
 /** What a waiting frame costs beside its bytes. */
 const FRAME_OVERHEAD_BYTES = 256;
+/** An awareness update of nobody: a count of zero. */
+const NO_PRESENCE = new Uint8Array([0]);
 /** `readyState` of a WebSocket. */
 const OPEN = 1;
 const CLOSED = 3;
@@ -248,6 +250,12 @@ export class Session {
     }
     const reason = readDenied(frame, start);
     if (reason !== null) this.#refused(frame, reason);
+  }
+
+  /** Sends a frame that changes nothing. */
+  keepAlive(): void {
+    const [address] = this.#attached.keys();
+    if (address !== undefined) this.send(encodeAwareness(address, NO_PRESENCE));
   }
 
   /** A refused document ends a y-websocket socket; other sockets may have more documents. */

@@ -27,6 +27,7 @@ export class Socket implements HubSocket {
   #missedPings = 0;
   #isPaused = false;
   #isCorked = false;
+  #isQuiet = false;
 
   constructor(ws: WebSocket, tcp: Duplex, options: SocketOptions) {
     this.#ws = ws;
@@ -56,6 +57,7 @@ export class Socket implements HubSocket {
       return;
     }
     this.#cork();
+    this.#isQuiet = false;
     this.#options.metrics.bytesOut.inc(frame.byteLength);
     this.#ws.send(frame);
   }
@@ -78,8 +80,13 @@ export class Socket implements HubSocket {
     else this.#ws.resume();
   }
 
-  /** Pings the peer, or ends a connection whose peer has stopped answering. */
+  /**
+   * Pings the peer, or ends a connection whose peer has stopped answering. A peer that was sent nothing since the last
+   * time gets a frame: providers give up a line on which nothing comes for 30 s, and do not see pings.
+   */
   beat(): void {
+    if (this.#isQuiet) this.session.keepAlive();
+    this.#isQuiet = true;
     // We do not read its answers.
     if (this.#isPaused) return;
     if (this.#missedPings >= MISSED_PINGS) {

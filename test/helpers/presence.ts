@@ -2,10 +2,13 @@ import * as decoding from 'lib0/decoding';
 import * as encoding from 'lib0/encoding';
 import { Awareness, applyAwarenessUpdate } from 'y-protocols/awareness';
 import * as Y from 'yjs';
+import { mintToken } from '../../server/auth/tokens.ts';
+import type { ServerOptions } from '../../server/index.ts';
 import { atTestEnd } from './cleanup.ts';
 import { createSignal, until } from './deadline.ts';
 import type { Protocol } from './editor.ts';
 import { type RawClient, rawHocuspocus, rawYWebsocket } from './raw-client.ts';
+import { startServer } from './server.ts';
 
 /** What happens at once happens in this time: far less than the 30 s after which clients drop a silent state. */
 export const AT_ONCE_MS = 2_000;
@@ -121,4 +124,25 @@ function createView(): Awareness {
   awareness.setLocalState(null);
   atTestEnd(() => awareness.destroy());
   return awareness;
+}
+
+/** The document in which they meet. */
+export const ROOM = 'presence/room';
+
+/** A server, somebody who only looks, and joining. */
+export async function openRoom(protocol: Protocol, options: ServerOptions = {}) {
+  const { url } = await startServer(options);
+  const join = (token?: string) => joinPresence(protocol, url, ROOM, token);
+  const tokenOf = (sub: string) => mintToken(options.jwtSecret ?? '', { sub, access: { '**': 'write' } }, 60);
+  const watcher = await join(options.jwtSecret === undefined ? undefined : await tokenOf('watcher'));
+  watcher.asks();
+  return { url, join, joinAs: async (sub: string) => join(await tokenOf(sub)), watcher };
+}
+
+/** What somebody saw of one id, in order. */
+export function history(person: Person, id: number): unknown[] {
+  return person
+    .heard()
+    .filter((state) => state.id === id)
+    .map(({ state }) => state);
 }
