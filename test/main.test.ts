@@ -6,7 +6,8 @@ import { describeSettings } from '../server/config.ts';
 import { atTestEnd } from './helpers/cleanup.ts';
 import { joinAs, PROTOCOLS } from './helpers/editor.ts';
 import { freePort } from './helpers/ports.ts';
-import { startNode } from './helpers/processes.ts';
+import { family, signal } from './helpers/process-table.ts';
+import { startNode, startProgram } from './helpers/processes.ts';
 import { UpgradeRefused } from './helpers/raw-client.ts';
 import { spawnServer, startServer } from './helpers/server.ts';
 import { createStorage, environmentOf, openStorage, STORAGE_KINDS } from './helpers/storage.ts';
@@ -125,6 +126,20 @@ describe('indelible serve', () => {
     const { stdout } = await spawnServer(await createStorage('postgres'), { HOST: '127.0.0.1' });
     const shown = stdout.join('\n').match(/open (http:\/\/localhost:\d+\/) in two tabs/)?.[1];
     expect((await fetch(`${shown}healthz`)).status).toBe(200);
+  });
+
+  test('[C3] a signal to `npm start` stops the server too, which does not live on without npm', async () => {
+    const url = `http://127.0.0.1:${await freePort()}`;
+    const env = { ...environmentOf(await createStorage('postgres')), PORT: new URL(url).port };
+    // Without `prestart`: the page is not needed here.
+    const npm = await startProgram('npm', ['start', '--ignore-scripts'], { env });
+    await npm.line(/Indelible is ready/, 30_000);
+    const started = family(npm.pid).flatMap(family);
+    atTestEnd(() => started.forEach((pid) => signal(pid, 'SIGKILL')));
+    const editor = await joinAs('y-websocket', url, 'through/npm');
+    await npm.kill('SIGTERM');
+    expect(await editor.client.closed()).toEqual({ code: 1012, reason: 'draining' });
+    await expect(fetch(`${url}/healthz`)).rejects.toThrow('fetch failed');
   });
 
   test.each(STORAGE_KINDS)('[C3] on a port that is taken it says so and ends, on %s', async (kind) => {

@@ -10,6 +10,11 @@ export interface Speaker {
   readonly user: string | null;
 }
 
+interface Owner extends Speaker {
+  /** The clock of what it said last. */
+  said: number;
+}
+
 /**
  * Presence of one document: decides who may change which state, then applies it to the document's awareness, whose
  * changes Hocuspocus broadcasts.
@@ -18,9 +23,9 @@ export interface Speaker {
  * browser repeat each other's. Applied, repeats would be N² work, and bring back people who left. So an id has one
  * owner, and what others say of it is dropped. It becomes a connection's
  *
- * - by an introduction: the first presence frame of a connection that has not been sent any presence, with one state.
- *   That cannot be a repeat. It takes over from an old socket of the same user, since a client that reconnects may be
- *   back before the end of its old socket is noticed.
+ * - by an introduction: the first presence frame of a connection, with one state. That is no repeat, since a y-websocket
+ *   client has been sent nobody's by then, and a HocuspocusProvider repeats nobody's. It takes over from an old socket of
+ *   the same user, since a client that reconnects may be back before the end of its old socket is noticed.
  * - without one, if nobody owns it and the state is news: a client that has something to say later than at the start, or
  *   a tab that repeats another one whose own socket is still on its way. That one takes over when it introduces itself.
  */
@@ -28,7 +33,7 @@ export class Presence {
   readonly #document: Document;
   readonly #limit: number;
   readonly #clocks: Clocks;
-  readonly #owners = new Map<number, Speaker>();
+  readonly #owners = new Map<number, Owner>();
   /** The id with which a connection introduced itself. */
   readonly #homes = new WeakMap<Connection, number>();
   readonly #met = new WeakSet<Connection>();
@@ -51,7 +56,7 @@ export class Presence {
     this.meet(connection);
     if (entries.length === 1 && entries[0]) this.#claim(speaker, entries[0], isIntroduction);
     const accepted = entries
-      .filter(({ id }) => this.#owners.get(id)?.connection === connection)
+      .filter((entry) => this.#isSaidByOwner(connection, entry))
       .flatMap((entry) => this.#clocks.stamp(entry) ?? []);
     if (accepted.length === 0) return;
     const origin = { source: 'connection', connection };
@@ -86,7 +91,18 @@ export class Presence {
     if (!this.#document.hasConnection(connection) || this.#owned(connection) >= this.#limit) return;
     if (isIntroduction) this.#homes.set(connection, entry.id);
     if (owner !== undefined) this.#document.connections.get(owner.connection)?.clients.delete(entry.id);
-    this.#owners.set(entry.id, speaker);
+    this.#document.connections.get(connection)?.clients.add(entry.id);
+    this.#owners.set(entry.id, { connection, user: speaker.user, said: -1 });
+  }
+
+  /** Also false for what an owner has said before: a HocuspocusProvider may send its first state again later. */
+  #isSaidByOwner(connection: Connection, { id, clock, state }: PresenceEntry): boolean {
+    const owner = this.#owners.get(id);
+    if (owner?.connection !== connection) return false;
+    // A client leaves with the clock of its last state.
+    if (clock < owner.said || (clock === owner.said && state !== LEFT)) return false;
+    owner.said = clock;
+    return true;
   }
 
   /** Whether another user has introduced themselves by this id. */

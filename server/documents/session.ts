@@ -108,8 +108,10 @@ export class Session {
       case MessageType.SyncReply:
       case MessageType.Awareness:
       case MessageType.QueryAwareness:
-        if (frame.step === SyncStep.StateVector) this.#forward(bytes);
-        else this.#handleOrWait(frame, bytes.byteLength);
+        if (frame.step !== SyncStep.StateVector) this.#handleOrWait(frame, bytes.byteLength);
+        // Hocuspocus would close the document, and leave the socket open.
+        else if (!decodes(Y.decodeStateVector, frame.payload)) this.end('bad_frame');
+        else this.#forward(bytes);
         break;
       case MessageType.Auth:
       case MessageType.Close:
@@ -172,7 +174,7 @@ export class Session {
     const { open, connection, acks, user } = attached;
     const since = performance.now();
     this.#hub.metrics.updatesIn.inc();
-    if (!decodes(payload)) {
+    if (!decodes(Y.decodeUpdate, payload)) {
       this.end('bad_update');
       return;
     }
@@ -296,9 +298,9 @@ export class Session {
   }
 }
 
-function decodes(update: Uint8Array): boolean {
+function decodes(decode: (bytes: Uint8Array) => unknown, bytes: Uint8Array): boolean {
   try {
-    Y.decodeUpdate(update);
+    decode(bytes);
     return true;
   } catch {
     return false;

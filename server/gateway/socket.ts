@@ -1,3 +1,4 @@
+import type { Socket as TcpSocket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { WebSocket } from 'ws';
 import type { Hub } from '../documents/hub.ts';
@@ -12,7 +13,7 @@ export interface SocketOptions {
   readonly hub: Hub;
   readonly wire: Wire;
   readonly metrics: Metrics;
-  /** Bytes that may wait for this client. */
+  /** Bytes that may wait for this client, beside one frame. */
   readonly limitSendBytes: number;
   readonly onClose: () => void;
 }
@@ -21,24 +22,27 @@ export interface SocketOptions {
 export class Socket implements HubSocket {
   readonly session: Session;
   readonly #ws: WebSocket;
-  readonly #tcp: Duplex;
+  readonly #tcp: TcpSocket;
   readonly #options: SocketOptions;
   readonly #openedAt = performance.now();
   #missedPings = 0;
+  #bytesRead = 0;
   #isPaused = false;
   #isCorked = false;
   #isQuiet = false;
+  /** The largest frame that may still be waiting. */
+  #largestWaiting = 0;
 
   constructor(ws: WebSocket, tcp: Duplex, options: SocketOptions) {
     this.#ws = ws;
-    this.#tcp = tcp;
+    // Also under TLS, whose sockets extend it.
+    this.#tcp = tcp as TcpSocket;
     this.#options = options;
     const { metrics, wire } = options;
     metrics.opens.inc({ protocol: wire.protocol });
     metrics.connections.inc({ protocol: wire.protocol });
     this.session = options.hub.connect(this, wire);
     ws.on('message', (data, isBinary) => this.#receive(data as Buffer, isBinary));
-    ws.on('pong', () => (this.#missedPings = 0));
     ws.on('close', (code, reason) => this.#closed(code, reason.toString()));
     // `close` follows, with the code that ws chose (1009 for a frame that is too large, say).
     ws.on('error', () => {});
@@ -50,7 +54,10 @@ export class Socket implements HubSocket {
 
   send(frame: Uint8Array): void {
     if (!this.isOpen) return;
-    if (this.#ws.bufferedAmount > this.#options.limitSendBytes) {
+    const waiting = this.#ws.bufferedAmount;
+    if (waiting === 0) this.#largestWaiting = 0;
+    // One frame may be larger than the limit: a large document, which could never be opened otherwise.
+    if (waiting - this.#largestWaiting > this.#options.limitSendBytes) {
       // A close frame would wait behind everything that this client does not read.
       this.#options.metrics.refused.inc({ code: 'slow_reader' });
       this.#ws.terminate();
@@ -58,6 +65,7 @@ export class Socket implements HubSocket {
     }
     this.#cork();
     this.#isQuiet = false;
+    this.#largestWaiting = Math.max(this.#largestWaiting, frame.byteLength);
     this.#options.metrics.bytesOut.inc(frame.byteLength);
     this.#ws.send(frame);
   }
@@ -89,6 +97,10 @@ export class Socket implements HubSocket {
     this.#isQuiet = true;
     // We do not read its answers.
     if (this.#isPaused) return;
+    // Whatever arrives is a sign of life: an answer cannot overtake a large frame that is still on its way.
+    const { bytesRead } = this.#tcp;
+    if (bytesRead !== this.#bytesRead) this.#missedPings = 0;
+    this.#bytesRead = bytesRead;
     if (this.#missedPings >= MISSED_PINGS) {
       this.#ws.terminate();
       return;
@@ -98,7 +110,6 @@ export class Socket implements HubSocket {
   }
 
   #receive(data: Buffer, isBinary: boolean): void {
-    this.#missedPings = 0;
     this.#options.metrics.bytesIn.inc(data.byteLength);
     if (isBinary) this.session.receive(data);
     else this.session.end('bad_frame');

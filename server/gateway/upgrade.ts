@@ -89,6 +89,8 @@ export class Upgrade {
     this.#options.metrics.refused.inc({ code: error.code });
     if (request.headers.origin === undefined) {
       const { status } = error;
+      // A client that keeps its side open would keep the socket.
+      tcp.once('finish', () => tcp.destroy());
       tcp.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nConnection: close\r\n\r\n${error.code}\n`);
       return;
     }

@@ -94,8 +94,15 @@ function readMessage(decoder: decoding.Decoder, address: string): Frame {
   const type = decoding.readVarUint(decoder);
   const step =
     type === MessageType.Sync || type === MessageType.SyncReply ? decoding.readVarUint(decoder) : -1;
+  if (type === MessageType.Auth) checkAuth(decoder);
   const hasPayload = step !== -1 || type === MessageType.Awareness;
   return { address, type, step, payload: hasPayload ? decoding.readVarUint8Array(decoder) : NOTHING };
+}
+
+/** Hocuspocus reads its body, and would answer one that is cut short with a close code of its own. */
+function checkAuth(decoder: decoding.Decoder): void {
+  decoding.readVarUint(decoder);
+  decoding.readVarString(decoder);
 }
 
 /** Where the message of a Hocuspocus frame begins, that is the bytes of its address. */

@@ -48,7 +48,7 @@ parentPort?.once('message', () => {
   void (async () => {
     await server.stop();
     await db.close();
-    process.exit(0);
+    parentPort?.postMessage('closed');
   })();
 });
 parentPort?.postMessage('ready');

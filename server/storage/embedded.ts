@@ -83,9 +83,12 @@ function startWorker(directory: string, socket: string): Promise<Worker> {
   });
 }
 
-function stopWorker(worker: Worker): Promise<void> {
-  return new Promise((resolve) => {
+async function stopWorker(worker: Worker): Promise<void> {
+  const closed = new Promise<void>((resolve) => {
+    worker.once('message', () => resolve());
     worker.once('exit', () => resolve());
-    worker.postMessage('close');
   });
+  worker.postMessage('close');
+  await closed;
+  await worker.terminate();
 }

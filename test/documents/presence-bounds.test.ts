@@ -75,6 +75,7 @@ describe.each(PROTOCOLS)('the bounds of presence over %s', (protocol) => {
 
   test.each([
     ['a clock that leaves no room', encodeStates([{ id: ANNA, clock: 2 ** 48 + 1, state: {} }])],
+    ['a level too many', encodeText(`${'['.repeat(65)}${']'.repeat(65)}`)],
     ['thousands of levels', encodeText(`${'['.repeat(50_000)}${']'.repeat(50_000)}`)],
     ['no JSON', encodeText('{')],
     ['an end in the middle', encodeStates([{ id: ANNA, clock: 1, state: {} }]).slice(0, -1)],

@@ -5,6 +5,8 @@ import { history, openRoom } from '../helpers/presence.ts';
 const SECRET = 'a key that is long enough for HS256, of 32 characters';
 const ANNA = 7;
 const BERT = 8;
+/** Of an old socket: gone when that is. */
+const OLD = 9;
 
 describe.each(PROTOCOLS)('presence over %s', (protocol) => {
   test('[P2] a removal by its owner reaches everybody, also with the clock of the last state', async () => {
@@ -32,7 +34,7 @@ describe.each(PROTOCOLS)('presence over %s', (protocol) => {
 
   test('[P3] who reconnects before the old socket ends stays, and leaves with the new one', async () => {
     const { join, watcher } = await openRoom(protocol);
-    const [before, after, bert] = [await join(), await join(), await join()];
+    const [before, after] = [await join(), await join()];
     before.says(ANNA, 5, { cursor: 1 });
     await watcher.sees((view) => ANNA in view);
     after.says(ANNA, 5, { cursor: 1 });
@@ -41,14 +43,29 @@ describe.each(PROTOCOLS)('presence over %s', (protocol) => {
     before.says(ANNA, 4, { cursor: 0 });
     before.says(ANNA, 5, null);
     await before.isHeardBy(watcher);
+    before.says(OLD, 1, {});
+    await watcher.sees((view) => OLD in view);
     before.client.socket.terminate();
-    await watcher.sees((view) => Object.keys(view).length === 1);
-    bert.says(BERT, 1, { cursor: 1 });
-    await watcher.sees((view) => BERT in view);
+    await watcher.sees((view) => !(OLD in view));
     expect(history(watcher, ANNA)).toEqual([{ cursor: 1 }]);
 
     after.says(ANNA, 6, { cursor: 2 });
     await watcher.sees((view) => JSON.stringify(view[ANNA]) === '{"cursor":2}');
+    after.client.socket.terminate();
+    await watcher.sees((view) => !(ANNA in view));
+  });
+
+  test('[P3] who reconnects, says nothing new, and dies, is gone at once', async () => {
+    const { join, watcher } = await openRoom(protocol);
+    const [before, after] = [await join(), await join()];
+    before.says(ANNA, 5, { cursor: 1 });
+    before.says(OLD, 1, {});
+    await watcher.sees((view) => ANNA in view && OLD in view);
+    after.says(ANNA, 5, { cursor: 1 });
+    await after.isHeardBy(watcher);
+    before.client.socket.terminate();
+    await watcher.sees((view) => !(OLD in view));
+    expect(watcher.view()).toEqual({ [ANNA]: { cursor: 1 } });
     after.client.socket.terminate();
     await watcher.sees((view) => !(ANNA in view));
   });
@@ -126,6 +143,18 @@ describe.each(PROTOCOLS)('presence over %s', (protocol) => {
     expect(history(watcher, ANNA)).toEqual([{ cursor: 1 }, { cursor: 2 }]);
   });
 
+  test('[P5] an older state that its owner repeats does not come back', async () => {
+    const { join, watcher } = await openRoom(protocol);
+    const anna = await join();
+    anna.says(ANNA, 1, { cursor: 1 });
+    await watcher.sees((view) => ANNA in view);
+    anna.says(ANNA, 2, { cursor: 2 });
+    anna.says(ANNA, 1, { cursor: 1 });
+    anna.says(ANNA, 1, null);
+    await anna.isHeardBy(watcher);
+    expect(history(watcher, ANNA)).toEqual([{ cursor: 1 }, { cursor: 2 }]);
+  });
+
   test('[P5] a late repeat of somebody who left brings nobody back', async () => {
     const { join, watcher } = await openRoom(protocol);
     const [anna, bert] = [await join(), await join()];
@@ -149,16 +178,20 @@ describe.each(PROTOCOLS)('presence over %s', (protocol) => {
     anna.says(ANNA, 3, { cursor: 1 });
     await watcher.sees((view) => ANNA in view);
     mallory.says(ANNA, 2 ** 40, { cursor: 666 });
-    await mallory.isHeardBy(watcher);
+    mallory.says(OLD, 1, {});
+    await watcher.sees((view) => OLD in view);
     mallory.client.socket.terminate();
+    await watcher.sees((view) => !(OLD in view));
     anna.says(ANNA, 4, { cursor: 2 });
-    await anna.isHeardBy(watcher);
+    anna.says(OLD, 2, {});
+    await watcher.sees((view) => OLD in view);
     expect(history(watcher, ANNA)).toEqual([{ cursor: 1 }, { cursor: 2 }]);
 
     const again = await joinAs('anna');
     again.says(ANNA, 4, { cursor: 2 });
     await again.isHeardBy(watcher);
     anna.client.socket.terminate();
+    await watcher.sees((view) => !(OLD in view));
     again.says(ANNA, 5, { cursor: 3 });
     await again.isHeardBy(watcher);
     expect(history(watcher, ANNA)).toEqual([{ cursor: 1 }, { cursor: 2 }, { cursor: 3 }]);
@@ -174,7 +207,10 @@ describe.each(PROTOCOLS)('presence over %s', (protocol) => {
     // Clients count on from the highest clock that they see of themselves.
     anna.says(ANNA, 2 ** 40 + 1, { cursor: 2 });
     await watcher.sees((view) => JSON.stringify(view[ANNA]) === '{"cursor":2}');
+    mallory.says(OLD, 1, {});
+    await watcher.sees((view) => OLD in view);
     mallory.client.socket.terminate();
+    await watcher.sees((view) => !(OLD in view));
     anna.says(ANNA, 2 ** 40 + 2, { cursor: 3 });
     await anna.isHeardBy(watcher);
     expect(history(watcher, ANNA)).toEqual([{ cursor: 1 }, { cursor: 666 }, { cursor: 2 }, { cursor: 3 }]);

@@ -20,7 +20,7 @@ interface Typist {
 
 describe.each(STORAGE_KINDS)('kill -9 on %s', (kind) => {
   test.each([1, 2, 3])(
-    '[A1] [E5] every acked edit of both protocols is in the database though no client comes back (seed %i)',
+    '[E12] every acked edit of both protocols is in the database though no client comes back (seed %i)',
     async (seed) => {
       const random = randomOf(seed);
       const storage = await createStorage(kind);

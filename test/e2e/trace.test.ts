@@ -9,7 +9,7 @@ const TURN = 100;
 const ROOM = 'traces/friends forever';
 
 describe.each(STORAGE_KINDS)('a trace on %s', (kind) => {
-  test('[E4] two kinds of client type a real history alternately, across a SIGKILL, and a fresh client reads its end', async () => {
+  test('[E11] two kinds of client type a real history alternately, across a SIGKILL, and a fresh client reads its end', async () => {
     const trace = readTrace('friendsforever_flat');
     const storage = await createStorage(kind);
     let server = await spawnServer(storage);

@@ -87,7 +87,8 @@ export async function joinPresence(
       Object.fromEntries([...awareness.getStates()].filter(([id]) => id < 1_000_000 || id > nextMark)),
     sees: (check, deadlineMs = AT_ONCE_MS) =>
       until({
-        what: () => `the presence that is waited for (it sees ${JSON.stringify(person.view())})`,
+        what: () =>
+          `the presence that is waited for (it sees ${JSON.stringify(person.view()).slice(0, 500)})`,
         check: () => check(person.view()),
         signal: changed,
         deadlineMs,

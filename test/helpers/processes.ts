@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { basename } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { inject } from 'vitest';
@@ -14,6 +15,11 @@ const INHERITED = ['PATH', 'HOME', 'USER', 'LANG', 'TMPDIR'];
 interface Exit {
   code: number | null;
   signal: NodeJS.Signals | null;
+}
+
+interface StartOptions {
+  env?: Record<string, string>;
+  cwd?: string;
 }
 
 export interface RunningProcess {
@@ -35,12 +41,18 @@ export interface RunningProcess {
  * Starts a program with Node: `startNode(['server/main.ts', 'serve'], { env })`. It is killed at the end of the test,
  * and at the end of the run whatever happens.
  */
-export async function startNode(
+export async function startNode(args: string[], options: StartOptions = {}): Promise<RunningProcess> {
+  return startProgram(process.execPath, args, options);
+}
+
+/** Starts a program that is found on the PATH, as {@link startNode} does. */
+export async function startProgram(
+  program: string,
   args: string[],
-  options: { env?: Record<string, string>; cwd?: string } = {},
+  options: StartOptions = {},
 ): Promise<RunningProcess> {
-  const name = `node ${args[0]?.startsWith('-') ? '' : args.join(' ')}`.trim();
-  const child = spawn(process.execPath, args, {
+  const name = `${basename(program)} ${args[0]?.startsWith('-') ? '' : args.join(' ')}`.trim();
+  const child = spawn(program, args, {
     cwd: options.cwd,
     env: { ...inheritedEnvironment(), ...options.env },
     stdio: ['ignore', 'pipe', 'pipe'],

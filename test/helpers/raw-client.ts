@@ -13,6 +13,8 @@ import {
 export interface RawOptions {
   headers?: Record<string, string>;
   protocols?: string[];
+  /** Whether it answers pings; `true` when left out. */
+  autoPong?: boolean;
 }
 
 export interface Closed {
@@ -58,6 +60,7 @@ export function rawHocuspocus(url: string, options?: RawOptions): Promise<RawCli
 async function openRaw(dialect: Dialect, url: string, options: RawOptions = {}): Promise<RawClient> {
   const socket = new WebSocket(url.replace(/^http/, 'ws'), options.protocols ?? [], {
     headers: options.headers,
+    autoPong: options.autoPong ?? true,
   });
   socket.binaryType = 'nodebuffer';
   atTestEnd(() => socket.terminate());

@@ -1,0 +1,113 @@
+import { describe, expect, test } from 'vitest';
+import * as Y from 'yjs';
+import { PROTOCOLS, joinAs, textOf, updateOf } from '../helpers/editor.ts';
+import { encodeFrame } from '../helpers/frames.ts';
+import type { RawClient } from '../helpers/raw-client.ts';
+import { startServer } from '../helpers/server.ts';
+
+const ROOM = 'gateway/frames';
+const LIMIT = 4096;
+
+/** The update that types a text; its length depends on the client's id. */
+function typing(text: string): Uint8Array {
+  const doc = new Y.Doc();
+  doc.clientID = 1;
+  doc.getText('content').insert(0, text);
+  return Y.encodeStateAsUpdate(doc);
+}
+
+describe.each(PROTOCOLS)('frames over %s', (protocol) => {
+  const update = { type: 'update', update: updateOf('hello') } as const;
+  const whole = encodeFrame(protocol, update, ROOM);
+  const step1 = encodeFrame(protocol, { type: 'step1', stateVector: new Uint8Array([1, 2]) }, ROOM);
+
+  test.each<[why: string, code: number, send: (client: RawClient) => void]>([
+    ['over the limit', 1009, ({ socket }) => socket.send(new Uint8Array(LIMIT + 1))],
+    ['of text', 4400, ({ socket }) => socket.send('hello')],
+    ['cut short', 4400, (client) => client.sendBytes(whole.subarray(0, -1))],
+    ['cut short after its type', 4400, (client) => client.sendBytes(whole.subarray(0, -whole.length + 1))],
+    ['of nothing', 4400, (client) => client.sendBytes(new Uint8Array())],
+    ['with a state vector that does not decode', 4400, (client) => client.sendBytes(step1)],
+    ['of an unknown step', 4400, (client) => client.sendBytes(unknownStep(whole))],
+  ])('[G3] a frame %s closes its own socket only, with %i', async (_why, code, send) => {
+    const { url } = await startServer({ limitFrameBytes: LIMIT });
+    const [bad, good] = [await joinAs(protocol, url, ROOM), await joinAs(protocol, url, ROOM)];
+    good.type('before');
+    expect(await good.ack()).toBe(true);
+    await bad.client.next('update');
+    send(bad.client);
+    const closed = await bad.client.closed();
+    expect(closed.code).toBe(code);
+    expect(closed.reason).toBe(code === 4400 ? 'bad_frame' : '');
+    good.type(' and after');
+    expect(await good.ack()).toBe(true);
+    expect(textOf(await good.ask())).toBe('before and after');
+  });
+
+  test('[G3] a frame of the limit is taken', async () => {
+    const { url } = await startServer({ limitFrameBytes: LIMIT });
+    const editor = await joinAs(protocol, url, ROOM);
+    const sample = encodeFrame(protocol, { type: 'update', update: typing('x'.repeat(3_000)) }, ROOM);
+    const text = 'x'.repeat(LIMIT - sample.length + 3_000);
+    const largest = typing(text);
+    expect(encodeFrame(protocol, { type: 'update', update: largest }, ROOM)).toHaveLength(LIMIT);
+    editor.send(largest);
+    expect(await editor.ack()).toBe(true);
+    expect(textOf(await editor.ask())).toBe(text);
+  });
+
+  /** Changes the step of a Sync frame, which follows the address and the type. */
+  function unknownStep(frame: Uint8Array): Uint8Array {
+    const copy = frame.slice();
+    const start = protocol === 'y-websocket' ? 0 : 1 + ROOM.length;
+    copy[start + 1] = 9;
+    return copy;
+  }
+});
+
+describe.each(PROTOCOLS)('a client over %s that does not read', (protocol) => {
+  test('[G4] is cut off at the limit, and the others have everything', async () => {
+    const { url } = await startServer({ limitSendBytes: 1024 * 1024 });
+    const [author, reader, slow] = [
+      await joinAs(protocol, url, ROOM),
+      await joinAs(protocol, url, ROOM),
+      await joinAs(protocol, url, ROOM),
+    ];
+    for (const { client } of [reader, slow]) {
+      client.send({ type: 'step1', stateVector: Y.encodeStateVector(new Y.Doc()) }, ROOM);
+      await client.next('step2');
+    }
+    slow.client.socket.pause();
+    const copy = new Y.Doc();
+    let typed = '';
+    // More than the kernel takes of both ends of a connection, so that it is the server that holds the rest.
+    for (let round = 0; round < 30; round += 1) {
+      const text = String.fromCharCode(97 + (round % 26)).repeat(1024 * 1024);
+      typed += text;
+      author.type(text);
+      expect(await author.ack()).toBe(true);
+      Y.applyUpdate(copy, (await reader.client.next('update')).update);
+    }
+    expect(textOf(copy) === typed).toBe(true);
+    slow.client.socket.resume();
+    expect(await slow.client.closed()).toMatchObject({ code: 1006 });
+    author.type('!');
+    expect(await author.ack()).toBe(true);
+    expect(await reader.client.next('update')).toBeDefined();
+  });
+
+  test('[G4] a document larger than the limit can be opened by who reads', async () => {
+    const { url } = await startServer({ limitSendBytes: 64 * 1024 });
+    const author = await joinAs(protocol, url, ROOM);
+    author.send(typing('x'.repeat(4 * 1024 * 1024)));
+    expect(await author.ack(30_000)).toBe(true);
+    const reader = await joinAs(protocol, url, ROOM);
+    // Answers to the edits queue up behind the document.
+    reader.client.send({ type: 'step1', stateVector: Y.encodeStateVector(new Y.Doc()) }, ROOM);
+    for (let edit = 0; edit < 10; edit += 1) reader.type(`${edit}`);
+    const doc = new Y.Doc();
+    Y.applyUpdate(doc, (await reader.client.next('step2')).update);
+    expect(textOf(doc).length).toBeGreaterThanOrEqual(4 * 1024 * 1024);
+    for (let edit = 0; edit < 10; edit += 1) expect(await reader.ack()).toBe(true);
+  });
+});
