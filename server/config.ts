@@ -60,11 +60,6 @@ const table = {
     integer(0, 600_000).default(25_000),
     'on SIGTERM the process ends at the latest after this time; below the usual grace period of 30 s',
   ),
-  loadPatienceMs: setting(
-    'LOAD_PATIENCE_MS',
-    integer(0, 600_000).default(20_000),
-    'how long a client waits for its document while the database is away, before it is told to come back later',
-  ),
   heartbeatMs: setting(
     'HEARTBEAT_MS',
     integer(10, 600_000).default(15_000),
@@ -79,6 +74,16 @@ const table = {
     'LIMIT_QUEUE_BYTES',
     integer(1024).default(64 * MB),
     'updates that may wait for the database; when they reach it, sockets are not read until it is back',
+  ),
+  limitUpdateStructs: setting(
+    'LIMIT_UPDATE_STRUCTS',
+    integer(1).default(1_000_000),
+    'structs and deleted ranges of one update, each of which becomes an object in memory',
+  ),
+  limitUpdateClients: setting(
+    'LIMIT_UPDATE_CLIENTS',
+    integer(1).default(100_000),
+    'clients whose edits one update may hold; every page load is a new one',
   ),
   limitSendBytes: setting(
     'LIMIT_SEND_BYTES',

@@ -11,7 +11,11 @@ const table = {
     text: 'a document name is 1 to 255 bytes of UTF-8 without control characters, empty segments or dot segments',
   },
   bad_frame: { status: 400, closeCode: 4400, text: 'the frame is not one of the protocol' },
-  bad_update: { status: 400, closeCode: 4400, text: 'the update does not decode' },
+  bad_update: {
+    status: 400,
+    closeCode: 4400,
+    text: 'the update does not decode, or holds what no client of Yjs writes',
+  },
   unauthorized: { status: 401, closeCode: 4401, text: 'a valid token is needed' },
   forbidden: { status: 403, closeCode: 4403, text: 'the token does not allow this document' },
   frame_too_large: { status: 413, closeCode: 1009, text: 'the frame is larger than LIMIT_FRAME_BYTES' },
@@ -21,6 +25,11 @@ const table = {
     text: 'the stored document cannot be read; it is kept closed and untouched until an operator mends it',
   },
   database_unavailable: { status: 503, closeCode: 4503, text: 'the database does not answer; try again' },
+  content_unavailable: {
+    status: 503,
+    closeCode: 4503,
+    text: 'the first content of the document cannot be had from onLoad',
+  },
   auth_unavailable: { status: 503, closeCode: 4503, text: 'access cannot be checked for now; try again' },
   document_reset: {
     status: 503,
@@ -89,6 +98,11 @@ export function describeErrors(): { code: string; status: number; closeCode: num
     closeCode,
     text,
   }));
+}
+
+/** Whether one of the errors of the table is carried by this close code. */
+export function isOurCloseCode(code: number): boolean {
+  return Object.values(table).some(({ closeCode }) => closeCode === code);
 }
 
 /** The message of anything that was thrown. */

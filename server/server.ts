@@ -12,7 +12,7 @@ import { Upgrade } from './gateway/upgrade.ts';
 import { withDeadline } from './lifecycle.ts';
 import { createLog, type Log } from './log.ts';
 import { Metrics } from './metrics.ts';
-import { answers, openDatabase, type Database } from './storage/database.ts';
+import { DatabaseProbe, openDatabase, type Database } from './storage/database.ts';
 import { DocumentStore } from './storage/document-store.ts';
 import { migrate } from './storage/migrate.ts';
 import { UpdateLog } from './storage/update-log.ts';
@@ -24,7 +24,8 @@ const FORCED_CLOSE_MS = 1_000;
 export interface ServerOptions extends SettingOptions {
   /** Decides about access instead of tokens signed with `jwtSecret`. */
   readonly auth?: Authorize | undefined;
-  /** First content of a document that is not stored yet; called once for each, also with several instances. */
+  /** First content of a document that is not stored yet; asked at every opening until it gives some, which is stored once,
+   * however many instances ask. */
   readonly onLoad?: OnLoad | undefined;
   /** Where log lines go; standard output when left out. */
   readonly logTo?: DestinationStream | undefined;
@@ -88,13 +89,17 @@ function assemble(settings: Settings, options: ServerOptions, database: Database
     log,
     metrics,
   });
+  const store = new DocumentStore(database.queries, log, metrics);
   const hub = new Hub({
-    store: new DocumentStore(database.queries, log, metrics),
+    store,
     updateLog,
     authorize: authorizer(settings, options.auth, log),
     onLoad: options.onLoad,
-    loadPatienceMs: settings.loadPatienceMs,
-    limits: { waitingBytes: settings.limitWaitingBytes, presenceIds: settings.limitPresenceIds },
+    limits: {
+      waitingBytes: settings.limitWaitingBytes,
+      presenceIds: settings.limitPresenceIds,
+      update: { structs: settings.limitUpdateStructs, clients: settings.limitUpdateClients },
+    },
     log,
     metrics,
   });
@@ -108,9 +113,10 @@ function assemble(settings: Settings, options: ServerOptions, database: Database
     metrics,
     isDraining: () => isDraining,
   });
+  const probe = new DatabaseProbe(database);
   const health = {
     isDraining: () => isDraining,
-    isDatabaseThere: async () => !updateLog.isFailing && (await answers(database)),
+    isDatabaseThere: async () => !updateLog.isFailing && (await probe.answers()),
   };
   const listener = getRequestListener(createApp({ health, metrics }).fetch);
   // Cannot reject: it answers errors itself.
@@ -130,7 +136,7 @@ function assemble(settings: Settings, options: ServerOptions, database: Database
     updateLog.close();
     sockets.close();
     const patience = outcome === 'late' ? 0 : FORCED_CLOSE_MS;
-    await withDeadline(Promise.all([http.close(), database.close()]), patience, signal);
+    await withDeadline(Promise.all([http.close(), store.close(), database.close()]), patience, signal);
     return { unwritten };
   };
   let closing: Promise<CloseResult> | undefined;

@@ -1,4 +1,5 @@
 import { IndelibleError } from '../errors.ts';
+import { isUserId } from './names.ts';
 
 /** Who somebody is and what they may do with one document. */
 export interface Grant {
@@ -41,7 +42,8 @@ export function authorizeByProgram(decide: Authorize, onFailure: (error: unknown
 
 /** Programs need not be checked by TypeScript. */
 function isGrant(grant: Partial<Grant> | null | undefined): boolean {
-  return grant?.access === 'read' || grant?.access === 'write';
+  if (grant?.access !== 'read' && grant?.access !== 'write') return false;
+  return grant.user === null || (typeof grant.user === 'string' && isUserId(grant.user));
 }
 
 /** Without a key everybody may do everything. */

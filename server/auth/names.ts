@@ -1,5 +1,5 @@
 /** Long enough for a path of ids, short enough for an index and a log line. */
-const NAME_BYTES = 255;
+const MAX_BYTES = 255;
 
 // oxlint-disable-next-line no-control-regex -- control characters are what is looked for
 const CONTROL = /[\u0000-\u001f\u007f-\u009f]/;
@@ -10,12 +10,20 @@ const CONTROL = /[\u0000-\u001f\u007f-\u009f]/;
  */
 export function isDocumentName(name: string): boolean {
   return (
-    name.length > 0 &&
-    Buffer.byteLength(name) <= NAME_BYTES &&
-    name.isWellFormed() &&
+    isPlainText(name) &&
     name.normalize('NFC') === name &&
-    !CONTROL.test(name) &&
     name.split('/').every((segment) => segment !== '' && segment !== '.' && segment !== '..')
+  );
+}
+
+/** Whether a text can be the id of a user: it goes into the database, which refuses some characters, and into logs. */
+export function isUserId(id: string): boolean {
+  return isPlainText(id);
+}
+
+function isPlainText(text: string): boolean {
+  return (
+    text.length > 0 && Buffer.byteLength(text) <= MAX_BYTES && text.isWellFormed() && !CONTROL.test(text)
   );
 }
 

@@ -2,12 +2,13 @@ import { SignJWT, jwtVerify } from 'jose';
 import { z } from 'zod';
 import { IndelibleError, messageOf } from '../errors.ts';
 import { accessTo, type Authorize } from './grant.ts';
+import { isUserId } from './names.ts';
 
 /** Clocks of issuer and server may differ by this much. */
 const CLOCK_TOLERANCE_SECONDS = 60;
 
 const claimsSchema = z.object({
-  sub: z.string().min(1),
+  sub: z.string().refine(isUserId, 'sub is 1 to 255 bytes without control characters'),
   name: z.string().optional(),
   access: z.record(z.string(), z.enum(['read', 'write'])).default({}),
 });

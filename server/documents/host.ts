@@ -132,6 +132,14 @@ export class Host extends Hocuspocus {
     );
   }
 
+  /**
+   * Hocuspocus looks a document up by its name, and a timer of its store holds on to one that may have been unloaded and
+   * loaded again since: the new one would be dropped in its place, with people in it.
+   */
+  override async unloadDocument(document: Document): Promise<void> {
+    if (this.documents.get(document.name) === document) await super.unloadDocument(document);
+  }
+
   /** Hocuspocus asks when the last client leaves, and then never again: to be called when a reason to stay is gone. */
   unloadIfUnused(name: string): void {
     const document = this.documents.get(name);

@@ -14,19 +14,25 @@ import { Host, LoadAgain, Refusal, type ClientConnection, type Document, type Ex
 import type { OnLoad } from './on-load.ts';
 import { OpenDocument } from './open-document.ts';
 import { Session, type HubSocket, type SessionHub } from './session.ts';
+import type { UpdateLimits } from './update-check.ts';
 
 /** Pause between attempts to load a document while the database is away; doubled each time up to the maximum. */
 const LOAD_RETRY_MS = 100;
 const LOAD_RETRY_MAX_MS = 1_000;
+
+/** Bounds; see the settings of the same names. */
+export interface HubLimits {
+  readonly waitingBytes: number;
+  readonly presenceIds: number;
+  readonly update: UpdateLimits;
+}
 
 export interface HubOptions {
   readonly store: DocumentStore;
   readonly updateLog: UpdateLog;
   readonly authorize: Authorize;
   readonly onLoad: OnLoad | undefined;
-  /** How long a client waits for a document while the database is away. */
-  readonly loadPatienceMs: number;
-  readonly limits: { readonly waitingBytes: number; readonly presenceIds: number };
+  readonly limits: HubLimits;
   readonly log: Log;
   readonly metrics: Metrics;
 }
@@ -38,7 +44,7 @@ interface SessionContext {
 
 /** Where connections, documents and the update log meet. */
 export class Hub implements SessionHub {
-  readonly limits: HubOptions['limits'];
+  readonly limits: HubLimits;
   readonly log: Log;
   readonly metrics: Metrics;
   readonly #options: HubOptions;
@@ -233,31 +239,46 @@ export class Hub implements SessionHub {
     this.metrics.documents.set(this.#documents.size);
   }
 
-  /** Waits for a database that is away, for a while. */
-  async #read(name: string): Promise<StoredDocument | null> {
-    const deadline = performance.now() + this.#options.loadPatienceMs;
-    for (let pause = LOAD_RETRY_MS; ; pause = Math.min(pause * 2, LOAD_RETRY_MAX_MS)) {
-      try {
-        return await this.#options.store.read(name);
-      } catch (error) {
-        if (error instanceof IndelibleError || !isTransient(error)) throw error;
-        if (this.#isClosed || performance.now() > deadline) {
-          throw new IndelibleError('database_unavailable', messageOf(error), { cause: error });
-        }
-        await new Promise((resolve) => setTimeout(resolve, pause));
-      }
+  /** The first content of a document comes from `onLoad`; of all instances that ask at once, one stores it. */
+  async #create(name: string): Promise<StoredDocument | null> {
+    const content = await this.#firstContent(name);
+    if (content === null) return null;
+    await this.#whenThere(() => this.#options.store.create(name, content));
+    return this.#read(name);
+  }
+
+  async #firstContent(name: string): Promise<Uint8Array | null> {
+    try {
+      const content = (await this.#options.onLoad?.(name)) ?? null;
+      if (content === null) return null;
+      const update = content instanceof Uint8Array ? content : Y.encodeStateAsUpdate(content);
+      // What cannot be applied would be stored, set aside by the next load, and leave a document blank for good.
+      Y.applyUpdate(new Y.Doc(), update);
+      return update;
+    } catch (error) {
+      throw new IndelibleError('content_unavailable', messageOf(error), { cause: error });
     }
   }
 
-  /** The first content of a document comes from `onLoad`; of all instances that ask at once, one stores it. */
-  async #create(name: string): Promise<StoredDocument | null> {
-    const content = await this.#options.onLoad?.(name);
-    if (content === undefined || content === null) return null;
-    await this.#options.store.create(
-      name,
-      content instanceof Uint8Array ? content : Y.encodeStateAsUpdate(content),
-    );
-    return this.#read(name);
+  #read(name: string): Promise<StoredDocument | null> {
+    return this.#whenThere(() => this.#options.store.read(name));
+  }
+
+  /**
+   * Waits for a database that is away; a client that gives up before comes back by itself. (Refused, a document of a
+   * shared Hocuspocus socket would not be asked for again.)
+   */
+  async #whenThere<T>(work: () => Promise<T>): Promise<T> {
+    for (let pause = LOAD_RETRY_MS; ; pause = Math.min(pause * 2, LOAD_RETRY_MAX_MS)) {
+      try {
+        return await work();
+      } catch (error) {
+        if (error instanceof IndelibleError || !isTransient(error)) throw error;
+        if (this.#isClosed)
+          throw new IndelibleError('database_unavailable', messageOf(error), { cause: error });
+        await new Promise((resolve) => setTimeout(resolve, pause));
+      }
+    }
   }
 
   async #foldIfWorthIt(name: string): Promise<void> {
@@ -266,6 +287,7 @@ export class Hub implements SessionHub {
     if (open?.isWorthFolding !== true || this.#options.updateLog.isFailing) return;
     const result = await this.#options.store.fold(name);
     if (result.kind === 'folded') open.folded(result.snapshotBytes);
+    if (result.kind === 'unsafe') open.notFolded();
   }
 
   #unloaded(name: string): void {

@@ -25,6 +25,7 @@ export class OpenDocument {
   #snapshotBytes: number;
   #captured: Uint8Array[] | undefined;
   #isDelivering = false;
+  #minRows = FOLD_MIN_ROWS;
 
   /**
    * @param onUpdate - called with every change that did not come through {@link apply}
@@ -69,9 +70,15 @@ export class OpenDocument {
     // Where predecessors are missing, Yjs keeps the update aside and fires no event: the log takes its own bytes.
     const isPending =
       !sameBytes(structs, store.pendingStructs?.update) || !sameBytes(deletions, store.pendingDs);
-    if (isPending && (store.pendingStructs !== null || store.pendingDs !== null)) return update.slice();
+    if (isPending && this.isWaitingForMore) return update.slice();
     if (captured.length <= 1) return captured[0] ?? null;
     return Y.mergeUpdates(captured);
+  }
+
+  /** Whether an update is kept aside because its predecessors are missing. */
+  get isWaitingForMore(): boolean {
+    const { store } = this.document;
+    return store.pendingStructs !== null || store.pendingDs !== null;
   }
 
   /** Whether a read-only client's answer holds nothing that the document lacks. */
@@ -97,8 +104,8 @@ export class OpenDocument {
   }
 
   get isWorthFolding(): boolean {
-    if (this.#tailRows >= FOLD_MAX_ROWS) return true;
-    return this.#tailRows >= FOLD_MIN_ROWS && this.#tailBytes >= this.#snapshotBytes * FOLD_SNAPSHOT_SHARE;
+    if (this.#tailRows < this.#minRows) return false;
+    return this.#tailRows >= FOLD_MAX_ROWS || this.#tailBytes >= this.#snapshotBytes * FOLD_SNAPSHOT_SHARE;
   }
 
   /** Starts counting the tail anew. */
@@ -106,6 +113,12 @@ export class OpenDocument {
     this.#tailRows = 0;
     this.#tailBytes = 0;
     this.#snapshotBytes = snapshotBytes;
+    this.#minRows = FOLD_MIN_ROWS;
+  }
+
+  /** Folding was not possible: to be tried again when the tail has doubled. */
+  notFolded(): void {
+    this.#minRows = this.#tailRows * 2;
   }
 }
 

@@ -19,6 +19,8 @@ import type { Wire } from '../protocol/wire.ts';
 import { Acks } from './acks.ts';
 import type { ClientConnection, Connection } from './host.ts';
 import type { OpenDocument } from './open-document.ts';
+import { checkUpdate, type UpdateLimits } from './update-check.ts';
+import { WaitingFrames } from './waiting-frames.ts';
 
 /** What a session needs of its socket, whatever its transport. */
 export interface HubSocket {
@@ -29,7 +31,7 @@ export interface HubSocket {
 
 /** What a session needs of the hub. */
 export interface SessionHub {
-  readonly limits: { readonly waitingBytes: number };
+  readonly limits: { readonly waitingBytes: number; readonly update: UpdateLimits };
   readonly log: Log;
   readonly metrics: Metrics;
   register(session: Session): ClientConnection;
@@ -48,8 +50,8 @@ interface Attached {
   readonly user: string | null;
 }
 
-/** What a waiting frame costs beside its bytes. */
-const FRAME_OVERHEAD_BYTES = 256;
+/** Refusals that end by themselves, unlike a document whose storage is damaged. */
+const SOON_OVER: ReadonlySet<string> = new Set<ErrorCode>(['auth_unavailable', 'database_unavailable']);
 /** An awareness update of nobody: a count of zero. */
 const NO_PRESENCE = new Uint8Array([0]);
 /** `readyState` of a WebSocket. */
@@ -66,9 +68,8 @@ export class Session {
   readonly #socket: HubSocket;
   readonly #client: ClientConnection;
   readonly #attached = new Map<string, Attached>();
+  readonly #waiting: WaitingFrames;
   #granted: Grant | undefined;
-  #waiting: { frame: Frame; bytes: number }[] = [];
-  #waitingBytes = 0;
   /** Whether presence is sent; see {@link Session.#greet}. */
   #isGreeted: boolean;
   #isClosed = false;
@@ -77,6 +78,7 @@ export class Session {
     this.#hub = hub;
     this.#socket = socket;
     this.wire = wire;
+    this.#waiting = new WaitingFrames(hub.limits.waitingBytes);
     this.#isGreeted = wire.protocol === 'hocuspocus';
     this.#client = hub.register(this);
   }
@@ -108,9 +110,9 @@ export class Session {
       case MessageType.SyncReply:
       case MessageType.Awareness:
       case MessageType.QueryAwareness:
-        if (frame.step !== SyncStep.StateVector) this.#handleOrWait(frame, bytes.byteLength);
+        if (frame.step !== SyncStep.StateVector) this.#handleOrWait(frame);
         // Hocuspocus would close the document, and leave the socket open.
-        else if (!decodes(Y.decodeStateVector, frame.payload)) this.end('bad_frame');
+        else if (!isStateVector(frame.payload)) this.end('bad_frame');
         else this.#forward(bytes);
         break;
       case MessageType.Auth:
@@ -127,16 +129,10 @@ export class Session {
     this.#client.handleMessage(this.wire.toHocuspocus(bytes));
   }
 
-  #handleOrWait(frame: Frame, bytes: number): void {
+  #handleOrWait(frame: Frame): void {
     const attached = this.#attached.get(frame.address) ?? this.#attached.get(documentOf(frame.address));
-    if (attached !== undefined) {
-      this.#handle(attached, frame);
-      return;
-    }
-    // Copied, since the frame is a view of what was read from the socket, and would keep all of that.
-    this.#waitingBytes += bytes + FRAME_OVERHEAD_BYTES;
-    if (this.#waitingBytes > this.#hub.limits.waitingBytes) this.end('too_many_waiting');
-    else this.#waiting.push({ frame: { ...frame, payload: frame.payload.slice() }, bytes });
+    if (attached !== undefined) this.#handle(attached, frame);
+    else if (!this.#waiting.add(frame)) this.end('too_many_waiting');
   }
 
   #handle(attached: Attached, frame: Frame): void {
@@ -174,26 +170,44 @@ export class Session {
     const { open, connection, acks, user } = attached;
     const since = performance.now();
     this.#hub.metrics.updatesIn.inc();
-    if (!decodes(Y.decodeUpdate, payload)) {
-      this.end('bad_update');
-      return;
-    }
+    if (!this.#isSound(payload)) return;
     if (connection.readOnly) {
       if (step === SyncStep.Missing && open.contains(payload)) acks.owe(open.lastSequence, since);
       else acks.oweRefusal(since);
       this.#hub.settle(acks);
       return;
     }
+    const update = this.#apply(attached, payload);
+    if (update === 'failed') return;
+    if (update !== null) {
+      this.#hub.append(open, update, user);
+      open.observeDelivery(since, this.#hub.metrics.deliverySeconds);
+    }
+    acks.owe(open.lastSequence, since);
+    this.#hub.settle(acks);
+  }
+
+  #isSound(update: Uint8Array): boolean {
     try {
-      const update = open.apply(payload, { source: 'connection', connection });
-      if (update !== null) {
-        this.#hub.append(open, update, user);
-        open.observeDelivery(since, this.#hub.metrics.deliverySeconds);
-      }
-      acks.owe(open.lastSequence, since);
-      this.#hub.settle(acks);
+      checkUpdate(update, this.#hub.limits.update);
+      return true;
     } catch (error) {
+      this.#hub.log.warn({ err: messageOf(error) }, 'an update is refused');
+      this.end('bad_update');
+      return false;
+    }
+  }
+
+  #apply({ open, connection }: Attached, update: Uint8Array): Uint8Array | null | 'failed' {
+    const { isWaitingForMore } = open;
+    try {
+      return open.apply(update, { source: 'connection', connection });
+    } catch (error) {
+      // Final for its sender, who would only send it again. But it may have brought the predecessors of somebody
+      // else's update, and that one threw.
+      if (!isWaitingForMore) this.end('bad_update');
       this.#hub.rebuild(open, error);
+      return 'failed';
     }
   }
 
@@ -217,22 +231,15 @@ export class Session {
   }
 
   #handleWaiting(address: string, attached: Attached): void {
-    const mine = this.#takeWaiting((frame) => frame.address === address);
-    for (const frame of mine) if (!this.#isClosed) this.#handle(attached, frame);
-  }
-
-  #takeWaiting(isMine: (frame: Frame) => boolean): Frame[] {
-    const mine = this.#waiting.filter(({ frame }) => isMine(frame));
-    if (mine.length === 0) return [];
-    this.#waiting = this.#waiting.filter(({ frame }) => !isMine(frame));
-    this.#waitingBytes -= mine.reduce((sum, { bytes }) => sum + bytes + FRAME_OVERHEAD_BYTES, 0);
-    return mine.map(({ frame }) => frame);
+    for (const frame of this.#waiting.take(address)) if (!this.#isClosed) this.#handle(attached, frame);
   }
 
   #detach(address: string, { open, connection, acks }: Attached): void {
     if (this.#attached.get(address)?.connection === connection) this.#attached.delete(address);
     open.presence.release(connection);
     this.#hub.forget(acks);
+    // Its only document: on an open socket it would wait for nothing.
+    if (this.wire.protocol === 'y-websocket' && !this.#isClosed) this.end('document_reset');
   }
 
   /** `readyState` for Hocuspocus. */
@@ -262,13 +269,15 @@ export class Session {
 
   /** A refused document ends a y-websocket socket; other sockets may have more documents. */
   #refused(frame: Uint8Array, reason: string): void {
-    const { address } = this.wire.protocol === 'hocuspocus' ? this.wire.read(frame) : { address: '' };
-    this.#takeWaiting((waiting) => address === '' || waiting.address === address);
     const code = closeCodeOf(reason);
-    // A provider does not ask again for a document it was refused, but it does when its socket comes back.
-    const isWorthRetrying = code < 4400 || code >= 4500;
-    if (this.wire.protocol === 'y-websocket' || (isWorthRetrying && this.#attached.size === 0)) {
+    // A provider does not ask again for a document that it was refused, but it does when its socket comes back. So the
+    // socket ends when that may help, also one with more documents where it will soon: they all come back.
+    const mayHelp = code < 4400 || code >= 4500;
+    const mayHelpSoon = SOON_OVER.has(reason);
+    if (this.wire.protocol === 'y-websocket' || mayHelpSoon || (mayHelp && this.#attached.size === 0)) {
       this.close(code, reason);
+    } else {
+      this.#waiting.take(this.wire.read(frame).address);
     }
   }
 
@@ -289,7 +298,7 @@ export class Session {
   closed(code: number, reason: string): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    this.#waiting = [];
+    this.#waiting.clear();
     try {
       this.#client.handleClose({ code, reason });
     } catch (error) {
@@ -298,9 +307,9 @@ export class Session {
   }
 }
 
-function decodes(decode: (bytes: Uint8Array) => unknown, bytes: Uint8Array): boolean {
+function isStateVector(bytes: Uint8Array): boolean {
   try {
-    decode(bytes);
+    Y.decodeStateVector(bytes);
     return true;
   } catch {
     return false;

@@ -3,11 +3,15 @@ import type { Duplex } from 'node:stream';
 import type { WebSocket } from 'ws';
 import type { Hub } from '../documents/hub.ts';
 import type { HubSocket, Session } from '../documents/session.ts';
+import { isOurCloseCode } from '../errors.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Wire } from '../protocol/wire.ts';
 
 /** Pings that may go unanswered before a peer is taken for dead. */
 const MISSED_PINGS = 2;
+
+/** Codes of the WebSocket protocol: normal, going away, no code, cut off, wrong data, too large. */
+const KNOWN_CODES: ReadonlySet<number> = new Set([1000, 1001, 1005, 1006, 1007, 1009]);
 
 export interface SocketOptions {
   readonly hub: Hub;
@@ -129,9 +133,14 @@ export class Socket implements HubSocket {
   #closed(code: number, reason: string): void {
     const { metrics, wire, onClose } = this.#options;
     metrics.connections.dec({ protocol: wire.protocol });
-    metrics.closes.inc({ code: String(code) });
+    metrics.closes.inc({ code: labelOf(code) });
     metrics.connectionSeconds.observe((performance.now() - this.#openedAt) / 1000);
     onClose();
     this.session.closed(code, reason);
   }
+}
+
+/** Clients may close with any code; only those that say something get a series of their own. */
+function labelOf(code: number): string {
+  return KNOWN_CODES.has(code) || isOurCloseCode(code) ? String(code) : 'other';
 }

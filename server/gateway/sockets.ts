@@ -37,9 +37,11 @@ export class Sockets {
 
   /** Closes all sockets with 1012 (restart), spread over `ms` milliseconds; resolves when they are gone. */
   async drain(ms: number): Promise<void> {
-    // A socket that is not read cannot take part in closing.
-    this.pause(false);
-    await stagger([...this.#open], ms, (socket) => socket.session.end('draining'));
+    await stagger([...this.#open], ms, (socket) => {
+      socket.session.end('draining');
+      // A socket that is not read cannot take part in closing; what else it sends is ignored.
+      socket.pause(false);
+    });
     if (this.#open.size === 0) return;
     const empty = new Promise<void>((resolve) => (this.#onEmpty = resolve));
     if ((await withDeadline(empty, CLOSE_PATIENCE_MS)) === 'late') this.terminate();

@@ -57,7 +57,17 @@ export class Upgrade {
       if (this.#options.isDraining()) throw new IndelibleError('draining');
       this.#open(request, tcp, head, door, grant);
     } catch (error) {
+      this.#refuseOrCut(request, tcp, head, error);
+    }
+  }
+
+  #refuseOrCut(request: IncomingMessage, tcp: Duplex, head: Buffer, error: unknown): void {
+    try {
       this.#refuse(request, tcp, head, error);
+    } catch (cause) {
+      // Where the handshake was made already, there is no second one.
+      this.#options.log.error({ err: cause }, 'a refusal failed');
+      tcp.destroy();
     }
   }
 

@@ -69,7 +69,9 @@ function openPostgres(url: string, { connections, log }: DatabaseOptions): Datab
 }
 
 async function openEmbedded({ dataDir, log }: DatabaseOptions): Promise<Database> {
-  const embedded = await startEmbedded(dataDir);
+  const embedded = await startEmbedded(dataDir, (error) =>
+    log.error({ err: error }, 'the embedded database broke'),
+  );
   const pool = createPool({ ...embedded.connection, max: 1, idleTimeoutMillis: 0 }, log);
   return {
     kind: 'embedded',
@@ -153,7 +155,7 @@ function sqlStateOf(error: unknown): string | null {
 
 /** Runs `work` in one transaction on a connection of its own; rolled back if it throws. */
 export async function transaction<T>(pool: Pool, work: (client: PoolClient) => Promise<T>): Promise<T> {
-  const client = await pool.connect();
+  const client = await checkOut(pool);
   try {
     await client.query('begin');
     const result = await work(client);
@@ -167,10 +169,39 @@ export async function transaction<T>(pool: Pool, work: (client: PoolClient) => P
   }
 }
 
-/** Longest that a health check waits for an answer. */
-const PROBE_MS = 2_000;
+/**
+ * A connection of the pool for several statements, to be given back with `release`. One that breaks between two of them
+ * emits an error, which ends the process when nobody listens; the next statement rejects anyway.
+ */
+export async function checkOut(pool: Pool): Promise<PoolClient> {
+  const client = await pool.connect();
+  if (!client.listeners('error').includes(ignore)) client.on('error', ignore);
+  return client;
+}
 
-/** Whether the database answers a trivial statement soon. */
-export async function answers({ queries }: Database): Promise<boolean> {
-  return (await withDeadline(queries.query('select 1'), PROBE_MS)) === 'done';
+function ignore(): void {}
+
+/** Longest that a health check waits for an answer, and how long its answer serves. */
+const PROBE_MS = 2_000;
+const PROBE_SERVES_MS = 1_000;
+
+/** Whether the database answers a trivial statement soon. Health checks that come together share one statement. */
+export class DatabaseProbe {
+  readonly #queries: Pool;
+  #answer: Promise<boolean> | undefined;
+
+  constructor({ queries }: Database) {
+    this.#queries = queries;
+  }
+
+  answers(): Promise<boolean> {
+    this.#answer ??= this.#ask();
+    return this.#answer;
+  }
+
+  async #ask(): Promise<boolean> {
+    const isThere = (await withDeadline(this.#queries.query('select 1'), PROBE_MS)) === 'done';
+    setTimeout(() => (this.#answer = undefined), PROBE_SERVES_MS).unref();
+    return isThere;
+  }
 }

@@ -3,7 +3,8 @@ import { IndelibleError, messageOf } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
 import { transaction } from './database.ts';
-import { findUnreadable, mergeStored, type StoredDocument } from './stored-document.ts';
+import { Merger } from './merger.ts';
+import { findUnreadable, type StoredDocument } from './stored-document.ts';
 import { checksumOf } from './update-log.ts';
 
 /** What became of a fold: `unsafe` when the snapshot would not have given the same document back. */
@@ -22,6 +23,7 @@ export class DocumentStore {
   readonly #pool: Pool;
   readonly #log: Log;
   readonly #metrics: Metrics;
+  readonly #merger = new Merger();
 
   constructor(pool: Pool, log: Log, metrics: Metrics) {
     this.#pool = pool;
@@ -63,11 +65,16 @@ export class DocumentStore {
     return result;
   }
 
+  /** Ends the thread that merges. */
+  close(): Promise<void> {
+    return this.#merger.close();
+  }
+
   async #fold(client: PoolClient, name: string): Promise<FoldResult> {
     await client.query('select 1 from indelible.documents where name = $1 for no key update', [name]);
     const stored = await this.read(name, client);
     if (stored === null || stored.tail.length === 0) return { kind: 'nothing' };
-    const state = mergeOrNull(stored);
+    const state = await this.#merger.merge(stored);
     if (state === null) return { kind: 'unsafe' };
     await client.query(
       `insert into indelible.snapshots (document, checksum, state) values ($1, $2, $3)
@@ -96,7 +103,8 @@ export class DocumentStore {
        union all
        select u.document, u.id, u.update, u.checksum
          from indelible.updates u join indelible.documents d on d.id = u.document
-         where d.name = $1 and u.quarantined is null`,
+         where d.name = $1 and u.quarantined is null
+       order by row nulls first`,
       [name],
     );
     const head = rows.find(({ row }) => row === null);
@@ -156,13 +164,5 @@ export class DocumentStore {
       'update indelible.updates set quarantined = $3 where document = $1 and id = any($2::bigint[])',
       [document, ids, why],
     );
-  }
-}
-
-function mergeOrNull(stored: StoredDocument): Uint8Array | null {
-  try {
-    return mergeStored(stored);
-  } catch {
-    return null;
   }
 }

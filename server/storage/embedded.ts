@@ -1,9 +1,9 @@
 import { mkdir, open, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { Worker } from 'node:worker_threads';
+import { dirname, join, resolve } from 'node:path';
 import { tryLock } from 'fs-native-extensions';
 import { IndelibleError } from '../errors.ts';
+import { EmbeddedThread } from './embedded-thread.ts';
 
 /** Longest path of a Unix socket that every platform takes (`sun_path` has 104 bytes on macOS, 108 on Linux). */
 const SOCKET_PATH_BYTES = 100;
@@ -16,19 +16,27 @@ export interface Embedded {
 }
 
 /**
- * Opens the database in `dataDir`, which is created when it is not there.
+ * Opens the database in a directory, which is created when it is not there.
+ * @param onRestart - told when the database ended by itself and is started again
  * @throws {@link IndelibleError} `data_dir_locked` when another process has it open
  */
-export async function startEmbedded(dataDir: string): Promise<Embedded> {
+export async function startEmbedded(
+  directory: string,
+  onRestart: (error: unknown) => void,
+): Promise<Embedded> {
+  // `pg` takes a host for a directory only when it is an absolute path.
+  const dataDir = resolve(directory);
   await mkdir(dataDir, { recursive: true, mode: 0o700 });
   const unlock = await lock(dataDir);
   try {
     const socket = await socketPath(dataDir);
-    const worker = await startWorker(join(dataDir, 'pglite'), socket);
+    const thread = new EmbeddedThread(join(dataDir, 'pglite'), socket, onRestart);
+    await thread.start();
     return {
       connection: { ...addressOf(socket), user: 'postgres', database: 'postgres' },
       close: async () => {
-        await stopWorker(worker);
+        await thread.stop();
+        if (!socket.startsWith(dataDir)) await rm(dirname(socket), { recursive: true, force: true });
         await unlock();
       },
     };
@@ -67,28 +75,5 @@ async function socketPath(dataDir: string): Promise<string> {
 }
 
 function addressOf(socket: string): { host: string; port: number } {
-  return { host: join(socket, '..'), port: PORT };
-}
-
-function startWorker(directory: string, socket: string): Promise<Worker> {
-  const worker = new Worker(new URL(import.meta.url.replace(/embedded(\.[jt]s)$/, 'embedded-worker$1')), {
-    workerData: { directory, socket },
-  });
-  return new Promise((resolve, reject) => {
-    worker.once('message', () => resolve(worker));
-    worker.once('error', reject);
-    worker.once('exit', (code) =>
-      reject(new Error(`the embedded database ended while starting (exit ${code})`)),
-    );
-  });
-}
-
-async function stopWorker(worker: Worker): Promise<void> {
-  const closed = new Promise<void>((resolve) => {
-    worker.once('message', () => resolve());
-    worker.once('exit', () => resolve());
-  });
-  worker.postMessage('close');
-  await closed;
-  await worker.terminate();
+  return { host: dirname(socket), port: PORT };
 }

@@ -4,7 +4,7 @@ import { runner } from 'node-pg-migrate';
 import type { PoolClient } from 'pg';
 import type { Log } from '../log.ts';
 import { IndelibleError } from '../errors.ts';
-import type { Database } from './database.ts';
+import { checkOut, type Database } from './database.ts';
 
 /** Version of this server, compared with the oldest that the schema allows. Kept equal to package.json by a test. */
 export const SERVER_VERSION = '0.1.0';
@@ -19,7 +19,7 @@ const LOCK_RETRY_MS = 100;
  * @throws {@link IndelibleError} `schema_too_new` when the schema asks for a newer server; nothing is changed then
  */
 export async function migrate(database: Database, log: Log): Promise<string[]> {
-  const client = await database.queries.connect();
+  const client = await checkOut(database.queries);
   try {
     await lockSchema(client);
     await refuseNewerSchema(client);

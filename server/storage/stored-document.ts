@@ -1,5 +1,8 @@
 import * as Y from 'yjs';
 
+/** Rows that are tried when one of them makes another throw; each try rebuilds the document. */
+const MAX_SUSPECTS = 100;
+
 /** One update of the log that no snapshot holds yet. */
 export interface TailRow {
   readonly id: string;
@@ -32,43 +35,77 @@ export function applyStored(doc: Y.Doc, { snapshot, tail }: StoredDocument): voi
  */
 export function findUnreadable(stored: StoredDocument): TailRow[] {
   const unreadable: TailRow[] = [];
-  const readable: TailRow[] = [];
-  let doc = rebuild({ ...stored, tail: readable });
+  let readable: TailRow[] = [];
+  let kept: TailRow[] = [];
+  let doc = rebuild(stored, readable);
   for (const row of stored.tail) {
     try {
+      const aside = doc.store.pendingStructs?.update;
       Y.applyUpdate(doc, row.update);
       readable.push(row);
+      if (doc.store.pendingStructs !== null && doc.store.pendingStructs.update !== aside) kept.push(row);
     } catch {
-      unreadable.push(row);
+      const guilty = findGuilty(stored, readable, kept, row);
+      unreadable.push(guilty);
+      readable = [...readable, row].filter((each) => each !== guilty);
+      kept = kept.filter((each) => each !== guilty);
       // What threw may have been applied in part, so go on with a document that has not seen it.
-      doc = rebuild({ ...stored, tail: readable });
+      doc = rebuild(stored, readable);
     }
   }
   return unreadable;
 }
 
-function rebuild(stored: StoredDocument): Y.Doc {
+/**
+ * A row may throw only because it brings the predecessors of an earlier one, which was kept aside until then and is the
+ * one that cannot be applied: then the document takes the row when it is without the other.
+ * @param kept - the rows of `readable` that were kept aside when they were applied
+ */
+function findGuilty(
+  stored: StoredDocument,
+  readable: readonly TailRow[],
+  kept: readonly TailRow[],
+  row: TailRow,
+): TailRow {
+  const isSuspect = (suspect: TailRow) => {
+    try {
+      rebuild(
+        stored,
+        [...readable, row].filter((each) => each !== suspect),
+      );
+      return true;
+    } catch {
+      return false;
+    }
+  };
+  return kept.slice(0, MAX_SUSPECTS).find(isSuspect) ?? row;
+}
+
+function rebuild(stored: StoredDocument, tail: readonly TailRow[]): Y.Doc {
   const doc = new Y.Doc();
-  applyStored(doc, stored);
+  applyStored(doc, { ...stored, tail });
   return doc;
 }
 
 /**
  * The document merged into one update. Deleted text is dropped; updates whose predecessors are missing are kept.
  * @returns `null` when the merged update would not give the same document back: then it must not replace its sources
+ * @throws what Yjs throws on an update that it cannot apply
  */
 export function mergeStored(stored: StoredDocument): Uint8Array | null {
-  const doc = rebuild(stored);
+  const doc = rebuild(stored, stored.tail);
   const state = Y.encodeStateAsUpdate(doc);
   const copy = new Y.Doc();
   Y.applyUpdate(copy, state);
+  // Encoding puts together what was kept aside in pieces, and more of it may apply then than did here.
+  Y.applyUpdate(doc, state);
   const isSame =
     Y.equalSnapshots(Y.snapshot(doc), Y.snapshot(copy)) &&
-    hasPending(doc.store.pendingStructs) === hasPending(copy.store.pendingStructs) &&
-    hasPending(doc.store.pendingDs) === hasPending(copy.store.pendingDs);
+    sameBytes(doc.store.pendingStructs?.update, copy.store.pendingStructs?.update) &&
+    sameBytes(doc.store.pendingDs, copy.store.pendingDs);
   return isSame ? state : null;
 }
 
-function hasPending(pending: unknown): boolean {
-  return pending !== null;
+function sameBytes(a: Uint8Array | null | undefined, b: Uint8Array | null | undefined): boolean {
+  return a === b || (a != null && b != null && Buffer.compare(a, b) === 0);
 }

@@ -165,10 +165,9 @@ export class UpdateLog {
     this.#lastStart = performance.now();
     const batch = this.#nextBatch();
     try {
-      await this.#insert(batch);
-      this.#settle(batch);
+      if (await this.#write(batch)) this.#settle(batch);
     } catch (error) {
-      await this.#afterFailure(batch, error);
+      this.#log.error({ err: error }, 'acknowledging a commit failed');
     } finally {
       this.#running = false;
       this.#schedule();
@@ -184,6 +183,46 @@ export class UpdateLog {
       rows += 1;
     }
     return this.#queue.slice(0, rows);
+  }
+
+  /** @returns whether nothing of the batch waits any more; `false` when it must be tried again. Does not reject. */
+  async #write(batch: Row[]): Promise<boolean> {
+    try {
+      await this.#insert(batch);
+      return true;
+    } catch (error) {
+      this.#metrics.commitFailures.inc();
+      if (isAboutTheData(error)) return this.#writeOneByOne(batch);
+      this.#failed(error);
+      return false;
+    }
+  }
+
+  /**
+   * Postgres is there and refuses the statement: find out whose rows it refuses, so that one document does not hold up
+   * all the others.
+   */
+  async #writeOneByOne(batch: Row[]): Promise<boolean> {
+    for (const document of new Set(batch.map((row) => row.document))) {
+      try {
+        await this.#insert(batch.filter((row) => row.document === document));
+      } catch (error) {
+        if (!isAboutTheData(error)) {
+          this.#failed(error);
+          return false;
+        }
+        this.#log.error({ err: error, document }, 'Postgres refuses the updates of a document');
+        this.#events.refused(document, error);
+      }
+    }
+    return true;
+  }
+
+  #failed(error: unknown): void {
+    if (this.#failures === 0) {
+      this.#log.error({ err: error }, 'a commit failed; trying until the database is back');
+    }
+    this.#failures += 1;
   }
 
   async #insert(batch: Row[]): Promise<void> {
@@ -245,33 +284,6 @@ export class UpdateLog {
       else this.#waitingRows.set(document, left);
     }
     this.#countBytes(-batch.reduce((sum, { update }) => sum + update.byteLength + ROW_OVERHEAD_BYTES, 0));
-  }
-
-  async #afterFailure(batch: Row[], error: unknown): Promise<void> {
-    this.#metrics.commitFailures.inc();
-    if (!isAboutTheData(error)) {
-      if (this.#failures === 0) {
-        this.#log.error({ err: error }, 'a commit failed; trying until the database is back');
-      }
-      this.#failures += 1;
-      return;
-    }
-    // Postgres is there and refuses the statement: find out whose rows it refuses, so that one document
-    // does not hold up all the others.
-    for (const document of new Set(batch.map((row) => row.document))) {
-      const rows = batch.filter((row) => row.document === document);
-      try {
-        await this.#insert(rows);
-      } catch (cause) {
-        if (!isAboutTheData(cause)) {
-          this.#failures += 1;
-          return;
-        }
-        this.#log.error({ err: cause, document }, 'Postgres refuses the updates of a document');
-        this.#events.refused(document, cause);
-      }
-    }
-    this.#settle(batch);
   }
 
   #countBytes(bytes: number): void {

@@ -31,7 +31,7 @@ export function encodeStates(states: State[]): Uint8Array {
   });
 }
 
-export function decodeStates(update: Uint8Array): State[] {
+function decodeStates(update: Uint8Array): State[] {
   const decoder = decoding.createDecoder(update);
   return Array.from({ length: decoding.readVarUint(decoder) }, () => ({
     id: decoding.readVarUint(decoder),

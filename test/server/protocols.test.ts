@@ -21,7 +21,7 @@ describe('unmodified providers', () => {
     const storage = await createStorage('postgres');
     const first = await startServer(storage);
     const port = Number(new URL(first.url).port);
-    const anna = connectYWebsocket(first.url, ROOM);
+    const anna = connectYWebsocket(first.url, ROOM, { acks: true });
     const bert = connectHocuspocus(first.url, ROOM);
     await Promise.all([anna.synced(), bert.synced()]);
     type(anna, 'a');
@@ -38,7 +38,7 @@ describe('unmodified providers', () => {
     for (const client of [anna, bert]) {
       await client.sees((doc) => doc.getMap('offline').size === 2);
     }
-    await bert.saved();
+    await Promise.all([anna.saved(), bert.saved()]);
     const stored = await rebuild(await openStorage(storage), ROOM);
     expect(stored?.getMap('offline').toJSON()).toEqual({ anna: true, bert: true });
     expect(stored && textOf(stored)).toBe('ab');

@@ -1,6 +1,7 @@
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { pino } from 'pino';
 import { expect, test, vi } from 'vitest';
 import * as Y from 'yjs';
@@ -105,4 +106,13 @@ test('[S8] a directory with a long path works', async () => {
   await mkdir(join(dataDir, '..'), { recursive: true });
   const database = await openStorage({ dataDir });
   expect((await database.queries.query('select 1 as one')).rows).toEqual([{ one: 1 }]);
+});
+
+test('[S8] a directory may be given relative to where the server is started, as the default is', async () => {
+  const cwd = await mkdtemp(join(tmpdir(), 'indelible-test-'));
+  atTestEnd(() => rm(cwd, { recursive: true, force: true }));
+  const main = fileURLToPath(new URL('../../server/main.ts', import.meta.url));
+  const server = await startNode([main, 'serve'], { cwd, env: { PORT: '0' } });
+  await server.line(/Indelible is ready/, 30_000);
+  expect(await readdir(join(cwd, 'data'))).toContain('lock');
 });

@@ -1,12 +1,16 @@
+import type { Duplex } from 'node:stream';
+import type { PoolClient } from 'pg';
 import { pino } from 'pino';
 import { beforeAll, describe, expect, test } from 'vitest';
 import * as Y from 'yjs';
 import { Metrics } from '../../server/metrics.ts';
-import { type Database } from '../../server/storage/database.ts';
+import { type Database, transaction } from '../../server/storage/database.ts';
 import { DocumentStore } from '../../server/storage/document-store.ts';
 import { migrate } from '../../server/storage/migrate.ts';
 import { applyStored } from '../../server/storage/stored-document.ts';
 import { checksumOf } from '../../server/storage/update-log.ts';
+import { throwingUpdate } from '../helpers/hostile.ts';
+import { randomOf } from '../helpers/traces.ts';
 import { type StorageKind, createStorage, openStorage } from '../helpers/storage.ts';
 
 /** Registers the tests that loading and folding have to pass on every kind of storage. */
@@ -148,6 +152,50 @@ export function documentStoreContract(kind: StorageKind): void {
       ).toEqual(['', 'first', 'second']);
     });
 
+    test.each(['before', 'after'])(
+      '[S4] the row that cannot be applied is set aside, not the innocent one that brings its predecessors, %s it',
+      async (order) => {
+        const name = `store/guilty ${order}`;
+        const typed = typist(7);
+        const [first, innocent] = [typed('hello '), typed('world')];
+        const poison = throwingUpdate(7, 'hello world'.length);
+        await insert(name, order === 'before' ? [first, poison, innocent] : [first, innocent, poison]);
+        const stored = await store.read(name);
+        if (stored === null) throw new Error('not stored');
+        expect(() => applyStored(new Y.Doc(), stored)).toThrow(/undefined|null/);
+        await store.setAsideUnreadable(name, stored, new Error('as above'));
+        expect(textOf(await load(name))).toBe('hello world');
+      },
+    );
+
+    test('[S3] pieces that wait for each other are folded as often as they come, and lose nothing', async () => {
+      const random = randomOf(5);
+      for (let round = 0; round < 30; round += 1) {
+        const name = `store/pieces ${round}`;
+        const [one, two] = [typist(1), typist(2)];
+        const updates = Array.from({ length: 12 }, (_, index) => (index % 2 === 0 ? one : two)(`${index} `));
+        const shuffled = updates.map((update) => ({ update, at: random() })).toSorted((a, b) => a.at - b.at);
+        for (const { update } of shuffled) {
+          await insert(name, [update]);
+          expect(await store.fold(name)).toMatchObject({ kind: 'folded' });
+        }
+        const whole = new Y.Doc();
+        for (const update of updates) Y.applyUpdate(whole, update);
+        expect(textOf(await load(name))).toBe(textOf(whole));
+      }
+    });
+
+    test('[S13] a connection that breaks in the middle of a transaction harms nobody', async () => {
+      await insert('store/broken line', [typist()('kept')]);
+      const broken = transaction(database.queries, async (client) => {
+        const { rows } = await client.query<{ pid: number }>('select pg_backend_pid() as pid');
+        await breakLine(client, rows[0]?.pid ?? 0);
+        await client.query('select 1');
+      });
+      await expect(broken).rejects.toThrow(/connection|client/i);
+      expect(textOf(await load('store/broken line'))).toBe('kept');
+    });
+
     test('[S5] a damaged snapshot refuses to open, and nothing is changed', async () => {
       const typed = typist();
       await insert('store/damaged', [typed('one ')]);
@@ -200,6 +248,15 @@ export function documentStoreContract(kind: StorageKind): void {
       expect(await tailOf('store/unsafe')).toHaveLength(2);
     });
   });
+}
+
+/** Cuts a connection from below, as a restart of Postgres does, and waits until its client has seen it. */
+async function breakLine(client: PoolClient, pid: number): Promise<void> {
+  const ended = new Promise((resolve) => client.once('end', resolve));
+  // The embedded database has no other session that could end this one.
+  const { stream } = (client as unknown as { connection: { stream: Duplex } }).connection;
+  if (pid > 0) stream.destroy(new Error('connection reset'));
+  await ended;
 }
 
 /** Somebody who types at the end of a text; each call gives the update of what was typed. */

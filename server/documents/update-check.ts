@@ -1,0 +1,190 @@
+/**
+ * Reads an update without applying it or building anything from it, and refuses what Yjs would choke on.
+ *
+ *   update    = varUint clients, { section }, delete set
+ *   section   = varUint structs, varUint client, varUint clock, { struct }
+ *   struct    = uint8 info, body          info: bits 1–5 what it is, 0x20 parentSub, 0x40 right origin, 0x80 origin
+ *   0 GC, 10 Skip = varUint length
+ *   1–9 Item  = [id origin] [id right origin] [parent, if it has neither origin] content
+ *   parent    = varUint 1, varString root | varUint 0, id          then [varString parentSub]
+ *   id        = varUint client, varUint clock
+ *   delete set = varUint clients, { varUint client, varUint ranges, { varUint clock, varUint length } }
+ *
+ * (yjs 13.6: `lazyStructReaderGenerator`, `readItemContent`, `readDeleteSet`)
+ */
+import * as decoding from 'lib0/decoding';
+import { IndelibleError } from '../errors.ts';
+
+/** Bounds on what one update may hold. */
+export interface UpdateLimits {
+  /** Structs and deleted ranges together: each becomes an object in memory. */
+  readonly structs: number;
+  /** Clients that wrote something in it. */
+  readonly clients: number;
+}
+
+/** Clocks count what one client typed in one document; beyond this something is wrong. */
+const MAX_CLOCK = 2 ** 31;
+
+const GC = 0;
+const SKIP = 10;
+const KIND = 0x1f;
+const HAS_PARENT_SUB = 0x20;
+const HAS_RIGHT_ORIGIN = 0x40;
+const HAS_ORIGIN = 0x80;
+
+/** Types of Yjs: array, map, text, XML element, fragment, hook, text. Element and hook have a name. */
+const TYPES = 7;
+const NAMED_TYPES = new Set([3, 5]);
+
+/** Where the reader is: the client whose structs these are, and the clock of the next one. */
+interface Cursor {
+  readonly decoder: decoding.Decoder;
+  client: number;
+  clock: number;
+}
+
+/**
+ * Checks an update.
+ * @throws {@link IndelibleError} `bad_update`, saying what is wrong
+ */
+export function checkUpdate(update: Uint8Array, limits: UpdateLimits): void {
+  try {
+    readUpdate(decoding.createDecoder(update), limits);
+  } catch (error) {
+    if (error instanceof IndelibleError) throw error;
+    throw new IndelibleError('bad_update', 'it is cut short or garbled', { cause: error });
+  }
+}
+
+function readUpdate(decoder: decoding.Decoder, limits: UpdateLimits): void {
+  const structs = readSections(decoder, limits);
+  const ranges = readDeleteSet(decoder, limits, structs);
+  refuseIf(structs + ranges > limits.structs, `more than ${limits.structs} structs`);
+}
+
+function readSections(decoder: decoding.Decoder, limits: UpdateLimits): number {
+  const sections = decoding.readVarUint(decoder);
+  refuseIf(sections > limits.clients, `more than ${limits.clients} clients`);
+  const clients = new Set<number>();
+  let structs = 0;
+  for (let section = 0; section < sections; section += 1) {
+    const count = decoding.readVarUint(decoder);
+    structs += count;
+    refuseIf(structs > limits.structs, `more than ${limits.structs} structs`);
+    const cursor = { decoder, client: decoding.readVarUint(decoder), clock: decoding.readVarUint(decoder) };
+    // Yjs would keep the last one and lose the others.
+    refuseIf(clients.has(cursor.client), 'a client has two sections');
+    clients.add(cursor.client);
+    for (let index = 0; index < count; index += 1) readStruct(cursor);
+  }
+  return structs;
+}
+
+function readStruct(cursor: Cursor): void {
+  const info = decoding.readUint8(cursor.decoder);
+  const kind = info & KIND;
+  const length =
+    info === SKIP || kind === GC ? decoding.readVarUint(cursor.decoder) : readItem(cursor, info, kind);
+  refuseIf(length === 0, 'a struct of no length');
+  cursor.clock += length;
+  refuseIf(cursor.clock > MAX_CLOCK, 'an absurd clock');
+}
+
+function readItem(cursor: Cursor, info: number, kind: number): number {
+  const { decoder } = cursor;
+  if (info & HAS_ORIGIN) readReference(cursor);
+  if (info & HAS_RIGHT_ORIGIN) readReference(cursor);
+  if ((info & (HAS_ORIGIN | HAS_RIGHT_ORIGIN)) === 0) {
+    if (decoding.readVarUint(decoder) === 1) decoding.readVarString(decoder);
+    else readReference(cursor);
+    if (info & HAS_PARENT_SUB) decoding.readVarString(decoder);
+  }
+  return readContent(decoder, kind);
+}
+
+/** An item refers to what was there before it. Yjs checks that for other clients only, and throws for its own. */
+function readReference({ decoder, client, clock }: Cursor): void {
+  const referred = { client: decoding.readVarUint(decoder), clock: decoding.readVarUint(decoder) };
+  refuseIf(referred.client === client && referred.clock >= clock, 'an item that refers to a later one');
+  refuseIf(referred.clock > MAX_CLOCK, 'an absurd clock');
+}
+
+/** @returns the length of the content in clocks */
+function readContent(decoder: decoding.Decoder, kind: number): number {
+  switch (kind) {
+    case 1: // deleted
+      return decoding.readVarUint(decoder);
+    case 2: // JSON
+      return readTimes(decoder, (text) => {
+        const json = decoding.readVarString(text);
+        if (json !== 'undefined') JSON.parse(json);
+      });
+    case 3: // binary
+      decoding.readVarUint8Array(decoder);
+      return 1;
+    case 4: // string
+      return decoding.readVarString(decoder).length;
+    case 5: // embed
+      JSON.parse(decoding.readVarString(decoder));
+      return 1;
+    case 6: // format
+      decoding.readVarString(decoder);
+      JSON.parse(decoding.readVarString(decoder));
+      return 1;
+    case 7: // type
+      readType(decoder);
+      return 1;
+    case 8: // any
+      return readTimes(decoder, decoding.readAny);
+    case 9: // document
+      decoding.readVarString(decoder);
+      refuseIf(!isObject(decoding.readAny(decoder)), 'a document without options');
+      return 1;
+    default:
+      throw new IndelibleError('bad_update', 'a struct of an unknown kind');
+  }
+}
+
+function readTimes(decoder: decoding.Decoder, read: (decoder: decoding.Decoder) => unknown): number {
+  const count = decoding.readVarUint(decoder);
+  for (let index = 0; index < count; index += 1) read(decoder);
+  return count;
+}
+
+function readType(decoder: decoding.Decoder): void {
+  const type = decoding.readVarUint(decoder);
+  refuseIf(type >= TYPES, 'a type that Yjs does not have');
+  if (NAMED_TYPES.has(type)) decoding.readVarString(decoder);
+}
+
+function readDeleteSet(decoder: decoding.Decoder, limits: UpdateLimits, structs: number): number {
+  const clients = decoding.readVarUint(decoder);
+  refuseIf(clients > limits.clients, `more than ${limits.clients} clients`);
+  let ranges = 0;
+  for (let client = 0; client < clients; client += 1) {
+    decoding.readVarUint(decoder);
+    const count = decoding.readVarUint(decoder);
+    ranges += count;
+    refuseIf(structs + ranges > limits.structs, `more than ${limits.structs} structs`);
+    for (let range = 0; range < count; range += 1) {
+      const end = decoding.readVarUint(decoder) + readLength(decoder);
+      refuseIf(end > MAX_CLOCK, 'an absurd clock');
+    }
+  }
+  return ranges;
+}
+
+function readLength(decoder: decoding.Decoder): number {
+  const length = decoding.readVarUint(decoder);
+  refuseIf(length === 0, 'a deletion of no length');
+  return length;
+}
+
+function isObject(value: unknown): boolean {
+  return typeof value === 'object' && value !== null;
+}
+
+function refuseIf(isWrong: boolean, what: string): void {
+  if (isWrong) throw new IndelibleError('bad_update', what);
+}

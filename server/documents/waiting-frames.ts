@@ -1,0 +1,42 @@
+import type { Frame } from '../protocol/frames.ts';
+
+/** What a waiting frame costs beside its bytes. */
+const FRAME_OVERHEAD_BYTES = 256;
+
+/** The frames of one socket for documents that are still opening, in their order, up to a limit. */
+export class WaitingFrames {
+  readonly #limitBytes: number;
+  #frames: Frame[] = [];
+  #bytes = 0;
+
+  constructor(limitBytes: number) {
+    this.#limitBytes = limitBytes;
+  }
+
+  /** @returns whether there was room for it */
+  add(frame: Frame): boolean {
+    this.#bytes += costOf(frame);
+    if (this.#bytes > this.#limitBytes) return false;
+    // Copied, since the payload is a view of what was read from the socket, and would keep all of that.
+    this.#frames.push({ ...frame, payload: frame.payload.slice() });
+    return true;
+  }
+
+  /** Takes out the frames of an address. */
+  take(address: string): Frame[] {
+    const taken = this.#frames.filter((frame) => frame.address === address);
+    if (taken.length === 0) return taken;
+    this.#frames = this.#frames.filter((frame) => frame.address !== address);
+    this.#bytes -= taken.reduce((sum, frame) => sum + costOf(frame), 0);
+    return taken;
+  }
+
+  clear(): void {
+    this.#frames = [];
+    this.#bytes = 0;
+  }
+}
+
+function costOf(frame: Frame): number {
+  return frame.payload.byteLength + FRAME_OVERHEAD_BYTES;
+}

@@ -1,0 +1,31 @@
+import { expect, test, vi } from 'vitest';
+import { Host } from '../../server/documents/host.ts';
+
+function createHost(): Host {
+  return new Host({
+    extension: {},
+    mustStay: () => false,
+    retiring: () => undefined,
+    onError: (error) => {
+      throw error;
+    },
+  });
+}
+
+const request = new Request('http://localhost/');
+const open = (host: Host, name: string) =>
+  host.createDocument(name, request, 'socket', { readOnly: false, isAuthenticated: true });
+
+test('[D2] a timer that still holds a document which was unloaded does not unload the one that came after it', async () => {
+  const host = createHost();
+  const old = await open(host, 'notes');
+  await vi.waitFor(() => expect(host.documents.has('notes')).toBe(false));
+  const fresh = await open(host, 'notes');
+  expect(fresh).not.toBe(old);
+  fresh.addDirectConnection();
+  await host.unloadDocument(old);
+  expect(host.documents.get('notes')).toBe(fresh);
+  fresh.removeDirectConnection();
+  host.unloadIfUnused('notes');
+  await vi.waitFor(() => expect(host.documents.has('notes')).toBe(false));
+});

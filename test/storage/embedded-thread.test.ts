@@ -1,0 +1,49 @@
+import { join } from 'node:path';
+import { Client } from 'pg';
+import { Worker } from 'node:worker_threads';
+import { expect, test } from 'vitest';
+import { EmbeddedThread } from '../../server/storage/embedded-thread.ts';
+import { atTestEnd } from '../helpers/cleanup.ts';
+import { createStorage } from '../helpers/storage.ts';
+
+const PORT = 5432;
+
+test('[S12] an embedded database that ends by itself is started again, with everything that it had committed', async () => {
+  const storage = await createStorage('embedded');
+  const directory = 'dataDir' in storage ? storage.dataDir : '';
+  const workers: Worker[] = [];
+  const { promise: restarted, resolve } = Promise.withResolvers<unknown>();
+  const thread = new EmbeddedThread(
+    join(directory, 'pglite'),
+    join(directory, `.s.PGSQL.${PORT}`),
+    resolve,
+    (workerData) => {
+      const worker = new Worker(new URL('../../server/storage/embedded-worker.ts', import.meta.url), {
+        workerData,
+      });
+      workers.push(worker);
+      return worker;
+    },
+  );
+  await thread.start();
+  atTestEnd(() => thread.stop());
+  await query(directory, 'create table kept as select 42 as answer');
+
+  await workers[0]?.terminate();
+  expect(await restarted).toBeInstanceOf(Error);
+  await expect
+    .poll(() => query(directory, 'select answer from kept').catch(() => null), { timeout: 60_000 })
+    .toEqual([{ answer: 42 }]);
+  expect(workers).toHaveLength(2);
+}, 120_000);
+
+async function query(directory: string, sql: string): Promise<unknown[]> {
+  const client = new Client({ host: directory, port: PORT, user: 'postgres', database: 'postgres' });
+  client.on('error', () => {});
+  await client.connect();
+  try {
+    return (await client.query(sql)).rows as unknown[];
+  } finally {
+    await client.end();
+  }
+}

@@ -1,0 +1,49 @@
+import { expect, test } from 'vitest';
+import * as Y from 'yjs';
+import { Merger } from '../../server/storage/merger.ts';
+import { atTestEnd } from '../helpers/cleanup.ts';
+
+/** One client that writes a map many times: a document that takes long to merge. */
+function manyRows(count: number) {
+  const doc = new Y.Doc();
+  const tail: { id: string; update: Uint8Array }[] = [];
+  doc.on('update', (update: Uint8Array) => tail.push({ id: String(tail.length), update }));
+  for (let row = 0; row < count; row += 1) doc.getMap('rows').set(`key ${row}`, row);
+  return { doc, stored: { id: '1', snapshot: null, tail } };
+}
+
+test('[S14] merging takes place beside the event loop, which goes on', async () => {
+  const merger = new Merger();
+  atTestEnd(() => merger.close());
+  const { doc, stored } = manyRows(20_000);
+  await merger.merge({ id: '0', snapshot: null, tail: [] });
+  let turns = 0;
+  const counting = setInterval(() => (turns += 1), 1);
+  const state = await merger.merge(stored);
+  clearInterval(counting);
+  expect(turns).toBeGreaterThan(0);
+  const copy = new Y.Doc();
+  Y.applyUpdate(copy, state ?? new Uint8Array());
+  expect(Y.equalSnapshots(Y.snapshot(copy), Y.snapshot(doc))).toBe(true);
+});
+
+test('[S14] several merges at once each get their own answer', async () => {
+  const merger = new Merger();
+  atTestEnd(() => merger.close());
+  const answers = await Promise.all([1, 2, 3].map((count) => merger.merge(manyRows(count).stored)));
+  const sizes = answers.map((state) => {
+    const copy = new Y.Doc();
+    Y.applyUpdate(copy, state ?? new Uint8Array());
+    return copy.getMap('rows').size;
+  });
+  expect(sizes).toEqual([1, 2, 3]);
+});
+
+test('[S14] a merge whose thread is ended fails, and the next one works', async () => {
+  const merger = new Merger();
+  const lost = merger.merge(manyRows(20_000).stored);
+  await merger.close();
+  await expect(lost).rejects.toThrow('the merging thread ended');
+  atTestEnd(() => merger.close());
+  expect(await merger.merge(manyRows(1).stored)).not.toBeNull();
+});
