@@ -22,7 +22,6 @@ export function openSession({ name, path, token }: Address): Session {
   const params = { acks: '1', ...(token !== undefined && { token }) };
   const provider = new WebsocketProvider(serverUrl(), path, doc, { params });
   const saves = trackSaves(provider);
-  provider.on('status', ({ status }) => refreshPresence(provider.awareness, status));
 
   // A browser that goes offline leaves an open WebSocket open and silent. A new attempt tells whether the server
   // is really out of reach: one on this machine is not.
@@ -40,12 +39,4 @@ export function openSession({ name, path, token }: Address): Session {
     doc.destroy();
   };
   return { name, text: doc.getText(rootName), provider, saves, close };
-}
-
-// A state counts only if its clock is above the last one seen, even where that one was dropped with the line. So
-// after a reconnect nobody would see anybody for up to 15 s, until the next renewal.
-function refreshPresence(awareness: Awareness, status: string): void {
-  if (status === 'connected') awareness.setLocalState(awareness.getLocalState());
-  if (status !== 'disconnected') return;
-  for (const id of awareness.meta.keys()) if (!awareness.states.has(id)) awareness.meta.delete(id);
 }

@@ -37,16 +37,25 @@ export class Clocks {
    * that. So it is given a clock, which it takes over from our broadcast. A y-websocket client then sends that state
    * back; by that time it may have sent others, so that what it sends back looks like a change. Taken for one, it
    * would be given a clock, and be sent back, for ever.
+   *
+   * @param isFirst - whether its owner says it to introduce itself. The others may have seen its clock where we have not,
+   * before a restart of this server, so somebody unknown is given a clock in any case
    */
-  stamp(entry: PresenceEntry): PresenceEntry | null {
+  stamp(entry: PresenceEntry, isFirst: boolean): PresenceEntry | null {
     const known = this.#known(entry.id);
+    const isUnknown = !this.#document.awareness.meta.has(entry.id);
+    if (isFirst && isUnknown && entry.state !== LEFT) return this.#give(entry, entry.clock + 1);
     if (entry.clock > known) {
       this.#stamps.delete(entry.id);
       return entry;
     }
     if (entry.state === LEFT) return { ...entry, clock: known };
     if (this.#isRepeat(entry, known)) return null;
-    const stamped = { ...entry, clock: known + 1 };
+    return this.#give(entry, known + 1);
+  }
+
+  #give(entry: PresenceEntry, clock: number): PresenceEntry {
+    const stamped = { ...entry, clock };
     this.#remember(stamped);
     return stamped;
   }

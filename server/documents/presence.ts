@@ -57,7 +57,7 @@ export class Presence {
     if (entries.length === 1 && entries[0]) this.#claim(speaker, entries[0], isIntroduction);
     const accepted = entries
       .filter((entry) => this.#isSaidByOwner(connection, entry))
-      .flatMap((entry) => this.#clocks.stamp(entry) ?? []);
+      .flatMap((entry) => this.#clocks.stamp(entry, isIntroduction) ?? []);
     if (accepted.length === 0) return;
     const origin = { source: 'connection', connection };
     applyAwarenessUpdate(this.#document.awareness, writePresence(accepted), origin);

@@ -55,8 +55,8 @@ describe.each(PROTOCOLS)('the bounds of presence over %s', (protocol) => {
     await asker.sees(() => asker.heard().length > heard);
     const answer = asker.heard().slice(heard);
     expect(answer.filter(({ id }) => id < 3)).toEqual([
-      { id: 1, clock: 1, state: { index: 0 } },
-      { id: 2, clock: 1, state: { index: 1 } },
+      { id: 1, clock: 2, state: { index: 0 } },
+      { id: 2, clock: 2, state: { index: 1 } },
     ]);
   });
 

@@ -37,7 +37,8 @@ describe.each(PROTOCOLS)('presence over %s', (protocol) => {
     const [before, after] = [await join(), await join()];
     before.says(ANNA, 5, { cursor: 1 });
     await watcher.sees((view) => ANNA in view);
-    after.says(ANNA, 5, { cursor: 1 });
+    // With the clock that it was given.
+    after.says(ANNA, 6, { cursor: 1 });
     await after.isHeardBy(watcher);
     // What the old socket still had on its way.
     before.says(ANNA, 4, { cursor: 0 });
@@ -49,7 +50,7 @@ describe.each(PROTOCOLS)('presence over %s', (protocol) => {
     await watcher.sees((view) => !(OLD in view));
     expect(history(watcher, ANNA)).toEqual([{ cursor: 1 }]);
 
-    after.says(ANNA, 6, { cursor: 2 });
+    after.says(ANNA, 7, { cursor: 2 });
     await watcher.sees((view) => JSON.stringify(view[ANNA]) === '{"cursor":2}');
     after.client.socket.terminate();
     await watcher.sees((view) => !(ANNA in view));
@@ -78,7 +79,7 @@ describe.each(PROTOCOLS)('presence over %s', (protocol) => {
     after.says(ANNA, 0, { name: 'Anna' });
     await after.isHeardBy(watcher, after);
     const clocks = after.heard().filter(({ id }) => id === ANNA);
-    expect(clocks.at(-1)).toEqual({ id: ANNA, clock: 6, state: { name: 'Anna' } });
+    expect(clocks.at(-1)).toEqual({ id: ANNA, clock: 7, state: { name: 'Anna' } });
   });
 
   test.each([
@@ -113,11 +114,11 @@ describe.each(PROTOCOLS)('presence over %s', (protocol) => {
     after.says(ANNA, 1, { cursor: 2 });
     await watcher.sees((view) => JSON.stringify(view[ANNA]) === '{"cursor":2}');
     const given = watcher.heard().filter(({ id, state }) => id === ANNA && state !== null);
-    after.says(ANNA, 10, { cursor: 1 });
-    after.says(ANNA, 11, { cursor: 2 });
+    after.says(ANNA, 11, { cursor: 1 });
+    after.says(ANNA, 12, { cursor: 2 });
     await after.isHeardBy(watcher);
     expect(watcher.heard().filter(({ id, state }) => id === ANNA && state !== null)).toEqual(given);
-    after.says(ANNA, 12, { cursor: 3 });
+    after.says(ANNA, 13, { cursor: 3 });
     await watcher.sees((view) => JSON.stringify(view[ANNA]) === '{"cursor":3}');
   });
 
@@ -182,17 +183,17 @@ describe.each(PROTOCOLS)('presence over %s', (protocol) => {
     await watcher.sees((view) => OLD in view);
     mallory.client.socket.terminate();
     await watcher.sees((view) => !(OLD in view));
-    anna.says(ANNA, 4, { cursor: 2 });
+    anna.says(ANNA, 5, { cursor: 2 });
     anna.says(OLD, 2, {});
     await watcher.sees((view) => OLD in view);
     expect(history(watcher, ANNA)).toEqual([{ cursor: 1 }, { cursor: 2 }]);
 
     const again = await joinAs('anna');
-    again.says(ANNA, 4, { cursor: 2 });
+    again.says(ANNA, 5, { cursor: 2 });
     await again.isHeardBy(watcher);
     anna.client.socket.terminate();
     await watcher.sees((view) => !(OLD in view));
-    again.says(ANNA, 5, { cursor: 3 });
+    again.says(ANNA, 6, { cursor: 3 });
     await again.isHeardBy(watcher);
     expect(history(watcher, ANNA)).toEqual([{ cursor: 1 }, { cursor: 2 }, { cursor: 3 }]);
   });

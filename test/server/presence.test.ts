@@ -6,6 +6,7 @@ import { valueOf } from '../helpers/metrics.ts';
 import { AT_ONCE_MS, joinPresence } from '../helpers/presence.ts';
 import { startProxy } from '../helpers/proxy.ts';
 import { startServer } from '../helpers/server.ts';
+import { createStorage } from '../helpers/storage.ts';
 
 const ROOM = 'presence/providers';
 
@@ -51,6 +52,23 @@ describe.each(PROTOCOLS)('the presence of a %s provider', (protocol) => {
     const late = connectAs(other, url);
     await isThere(late, anna);
     expect(cursorOf(late, anna)).toBe(1);
+  });
+
+  test('[P4] is there again at once after a restart of the server, though nobody moves', async () => {
+    const storage = await createStorage('postgres');
+    const first = await startServer(storage);
+    const [anna, bert, cleo] = [protocol, other, other].map((kind) => connectAs(kind, first.url)) as [
+      Participant,
+      Participant,
+      Participant,
+    ];
+    await move(anna, 1, [bert, cleo]);
+    await move(bert, 2, [anna, cleo]);
+    await first.server.close();
+    await Promise.all([anna.closed(), bert.closed(), cleo.closed()]);
+    await startServer({ ...storage, port: Number(new URL(first.url).port) });
+    await Promise.all([isThere(anna, bert), isThere(bert, anna), isThere(cleo, anna), isThere(cleo, bert)]);
+    await move(anna, 3, [bert, cleo]);
   });
 
   test('[P2] ends at once for everybody when the provider is destroyed', async () => {
