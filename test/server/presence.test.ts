@@ -57,11 +57,8 @@ describe.each(PROTOCOLS)('the presence of a %s provider', (protocol) => {
   test('[P4] is there again at once after a restart of the server, though nobody moves', async () => {
     const storage = await createStorage('postgres');
     const first = await startServer(storage);
-    const [anna, bert, cleo] = [protocol, other, other].map((kind) => connectAs(kind, first.url)) as [
-      Participant,
-      Participant,
-      Participant,
-    ];
+    const anna = connectAs(protocol, first.url);
+    const [bert, cleo] = [connectAs(other, first.url), connectAs(other, first.url)];
     await move(anna, 1, [bert, cleo]);
     await move(bert, 2, [anna, cleo]);
     await first.server.close();
