@@ -65,6 +65,7 @@ describe.each(PROTOCOLS)('the presence of a %s provider', (protocol) => {
     await Promise.all([anna.closed(), bert.closed(), cleo.closed()]);
     await startServer({ ...storage, port: Number(new URL(first.url).port) });
     await Promise.all([isThere(anna, bert), isThere(bert, anna), isThere(cleo, anna), isThere(cleo, bert)]);
+    expect([cursorOf(cleo, anna), cursorOf(cleo, bert)]).toEqual([1, 2]);
     await move(anna, 3, [bert, cleo]);
   });
 
