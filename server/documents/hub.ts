@@ -143,11 +143,6 @@ export class Hub implements SessionHub {
     this.#host.unloadIfUnused(open.name);
   }
 
-  /** Documents in memory. */
-  get documentCount(): number {
-    return this.#documents.size;
-  }
-
   /**
    * Stops waiting for a database that is away, and resolves when no document is in memory any more: when the gateway
    * has closed the sockets, the log has committed, and a long tail has been folded.

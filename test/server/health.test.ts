@@ -25,8 +25,8 @@ describe('health', () => {
       expect(await get(`${url}/healthz`)).toEqual([200, { status: 'alive' }]);
       if (how === 'frozen') cluster.freeze();
       else await cluster.stop('immediate');
-      // Nobody edits, so only asking can tell.
-      expect(await get(`${url}/readyz`)).toEqual([503, UNREADY]);
+      // Nobody edits, so only asking can tell; an answer serves for a second.
+      await vi.waitFor(async () => expect(await get(`${url}/readyz`)).toEqual([503, UNREADY]), 10_000);
       expect(await get(`${url}/healthz`)).toEqual([200, { status: 'alive' }]);
       if (how === 'frozen') cluster.thaw();
       else await cluster.start();
@@ -60,7 +60,8 @@ describe('metrics', () => {
     expect(left.value('indelible_connections', { protocol: 'hocuspocus' })).toBe(0);
     expect(left.value('indelible_socket_opens_total', { protocol: 'y-websocket' })).toBe(1);
     expect(left.value('indelible_socket_opens_total', { protocol: 'hocuspocus' })).toBe(2);
-    for (const code of ['1000', '4000', '1006']) {
+    // A client may close with any code, which is no reason for a series of its own.
+    for (const code of ['1000', 'other', '1006']) {
       expect(left.value('indelible_socket_closes_total', { code }), code).toBe(1);
     }
     expect(left.value('indelible_connection_duration_seconds_count')).toBe(3);
