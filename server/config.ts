@@ -10,6 +10,10 @@ const integer = (minimum: number, maximum = Number.MAX_SAFE_INTEGER) =>
     z.int().min(minimum).max(maximum),
   );
 
+function isOrigin(text: string): boolean {
+  return URL.parse(text)?.origin === text;
+}
+
 interface Setting<S extends z.ZodType = z.ZodType> {
   readonly env: string;
   readonly schema: S;
@@ -44,6 +48,19 @@ const table = {
     'JWT_SECRET',
     z.string().min(32).optional(),
     'HS256 key of at least 32 characters; with it every client needs a token',
+  ),
+  authMode: setting(
+    'AUTH',
+    z.literal('none').optional(),
+    "'none' says that everybody may do everything is meant: without a key the server listens on loopback only, unless it is set",
+  ),
+  allowedOrigins: setting(
+    'ALLOWED_ORIGINS',
+    z.preprocess(
+      (value) => (typeof value === 'string' ? value.split(',').map((origin) => origin.trim()) : value),
+      z.array(z.string().refine(isOrigin, 'an origin looks like https://app.example.org')).optional(),
+    ),
+    'web pages that may connect, as https://app.example.org,https://…; else those of the same host, and without a key those on this machine',
   ),
   logLevel: setting(
     'LOG_LEVEL',
@@ -155,6 +172,6 @@ function refuseWrongCombinations({ drainMs, shutdownMs }: Settings): void {
 export function describeSettings(): { env: string; option: string; fallback: string; help: string }[] {
   return Object.entries(table).map(([option, { env, schema, help }]) => {
     const fallback = schema.parse(undefined);
-    return { env, option, fallback: fallback === undefined ? '' : `${fallback}`, help };
+    return { env, option, fallback: fallback?.toString() ?? '', help };
   });
 }

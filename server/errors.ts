@@ -18,6 +18,11 @@ const table = {
   },
   unauthorized: { status: 401, closeCode: 4401, text: 'a valid token is needed' },
   forbidden: { status: 403, closeCode: 4403, text: 'the token does not allow this document' },
+  forbidden_origin: {
+    status: 403,
+    closeCode: 4403,
+    text: 'pages of this origin may not connect; see ALLOWED_ORIGINS',
+  },
   frame_too_large: { status: 413, closeCode: 1009, text: 'the frame is larger than LIMIT_FRAME_BYTES' },
   document_unavailable: {
     status: 503,

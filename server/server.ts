@@ -3,7 +3,9 @@ import type { DestinationStream } from 'pino';
 import { createApp } from './api/app.ts';
 import { allowEverybody, authorizeByProgram, type Authorize } from './auth/grant.ts';
 import { authorizeByToken } from './auth/tokens.ts';
+import { isLoopback, originsAllowed } from './auth/origins.ts';
 import { resolveSettings, type SettingOptions, type Settings } from './config.ts';
+import { IndelibleError } from './errors.ts';
 import { Hub } from './documents/hub.ts';
 import type { OnLoad } from './documents/on-load.ts';
 import { Http } from './gateway/http.ts';
@@ -59,6 +61,7 @@ export interface Server {
 export async function createServer(options: ServerOptions = {}): Promise<Server> {
   const { auth: _auth, onLoad: _onLoad, logTo, ...given } = options;
   const settings = resolveSettings(given);
+  refuseOpenToTheWorld(settings, options);
   const log = createLog(settings.logLevel, logTo);
   const database = await openDatabase({
     url: settings.databaseUrl,
@@ -103,6 +106,7 @@ function assemble(settings: Settings, options: ServerOptions, database: Database
     log,
     metrics,
   });
+  const allowsOrigin = originsAllowed(settings.allowedOrigins, isOpen(settings, options));
   let isDraining = false;
   const upgrade = new Upgrade({
     hub,
@@ -111,6 +115,7 @@ function assemble(settings: Settings, options: ServerOptions, database: Database
     limitSendBytes: settings.limitSendBytes,
     log,
     metrics,
+    allowsOrigin,
     isDraining: () => isDraining,
   });
   const probe = new DatabaseProbe(database);
@@ -118,7 +123,7 @@ function assemble(settings: Settings, options: ServerOptions, database: Database
     isDraining: () => isDraining,
     isDatabaseThere: async () => !updateLog.isFailing && (await probe.answers()),
   };
-  const listener = getRequestListener(createApp({ health, metrics }).fetch);
+  const listener = getRequestListener(createApp({ health, metrics, allowsOrigin }).fetch);
   // Cannot reject: it answers errors itself.
   const http = new Http((request, response) => void listener(request, response), upgrade);
 
@@ -149,6 +154,20 @@ function assemble(settings: Settings, options: ServerOptions, database: Database
     },
     close: (signal) => (closing ??= close(signal)),
   };
+}
+
+/** Whether nobody needs a token, and nobody has said that this is meant. */
+function isOpen({ jwtSecret, authMode }: Settings, { auth }: ServerOptions): boolean {
+  return jwtSecret === undefined && auth === undefined && authMode === undefined;
+}
+
+function refuseOpenToTheWorld(settings: Settings, options: ServerOptions): void {
+  if (!isOpen(settings, options) || isLoopback(settings.host)) return;
+  throw new IndelibleError(
+    'bad_settings',
+    `HOST (host) ${settings.host} without a key lets everybody do everything: set JWT_SECRET (jwtSecret), or AUTH=none ` +
+      `(authMode: 'none') if that is meant`,
+  );
 }
 
 function authorizer({ jwtSecret }: Settings, auth: Authorize | undefined, log: Log): Authorize {

@@ -3,6 +3,7 @@ import type { Duplex } from 'node:stream';
 import { STATUS_CODES } from 'node:http';
 import { WebSocketServer } from 'ws';
 import { documentNameOf } from '../auth/names.ts';
+import type { AllowsOrigin } from '../auth/origins.ts';
 import type { Grant } from '../auth/grant.ts';
 import type { Hub } from '../documents/hub.ts';
 import { IndelibleError } from '../errors.ts';
@@ -19,6 +20,7 @@ export interface UpgradeOptions {
   readonly limitSendBytes: number;
   readonly log: Log;
   readonly metrics: Metrics;
+  readonly allowsOrigin: AllowsOrigin;
   isDraining(): boolean;
 }
 
@@ -50,6 +52,7 @@ export class Upgrade {
   async handle(request: IncomingMessage, tcp: Duplex, head: Buffer): Promise<void> {
     tcp.on('error', ignore);
     try {
+      if (!this.#isAllowed(request)) throw new IndelibleError('forbidden_origin');
       if (this.#options.isDraining()) throw new IndelibleError('draining');
       const door = readDoor(request);
       const grant = await this.#grantFor(door);
@@ -59,6 +62,10 @@ export class Upgrade {
     } catch (error) {
       this.#refuseOrCut(request, tcp, head, error);
     }
+  }
+
+  #isAllowed({ headers }: IncomingMessage): boolean {
+    return this.#options.allowsOrigin(headers.origin, headers.host);
   }
 
   #refuseOrCut(request: IncomingMessage, tcp: Duplex, head: Buffer, error: unknown): void {
@@ -91,13 +98,13 @@ export class Upgrade {
 
   /**
    * A browser cannot see the status of a refused upgrade: it reports 1006, and the provider tries for ever. So where
-   * there is an Origin the handshake is made, and the socket closed at once with a code that says why.
+   * there is an Origin that may connect the handshake is made, and the socket closed at once with a code that says why.
    */
   #refuse(request: IncomingMessage, tcp: Duplex, head: Buffer, thrown: unknown): void {
     const error = thrown instanceof IndelibleError ? thrown : new IndelibleError('internal_error');
     if (error !== thrown) this.#options.log.error({ err: thrown }, 'an upgrade failed');
     this.#options.metrics.refused.inc({ code: error.code });
-    if (request.headers.origin === undefined) {
+    if (request.headers.origin === undefined || !this.#isAllowed(request)) {
       const { status } = error;
       // A client that keeps its side open would keep the socket.
       tcp.once('finish', () => tcp.destroy());

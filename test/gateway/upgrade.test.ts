@@ -9,7 +9,8 @@ import { rawYWebsocket } from '../helpers/raw-client.ts';
 import { startServer } from '../helpers/server.ts';
 
 const SECRET = 'a key that is long enough for HS256, of 32 characters';
-const BROWSER = { headers: { Origin: 'https://app.example' } };
+const ORIGIN = 'https://app.example';
+const BROWSER = { headers: { Origin: ORIGIN } };
 const HANDSHAKE = {
   Connection: 'Upgrade',
   Upgrade: 'websocket',
@@ -42,7 +43,7 @@ describe('a refused upgrade', () => {
   ])(
     '[G2] for %s has a status, and for browsers a close code',
     async (_case, path, pattern, status, code, word) => {
-      const { url } = await startServer({ jwtSecret: SECRET });
+      const { url } = await startServer({ jwtSecret: SECRET, allowedOrigins: [ORIGIN] });
       const full = pattern === undefined ? path : `${path}?token=${await tokenFor(pattern)}`;
       expect(await upgrade(url, full)).toEqual({ status, body: `${word}\n` });
       expect(await valueOf(url, 'indelible_refused_total', { code: word })).toBe(1);
@@ -55,7 +56,11 @@ describe('a refused upgrade', () => {
   );
 
   test('[G2] while the server drains is 503, and 1012 for browsers', async () => {
-    const { url, server } = await startServer({ drainMs: 60_000, shutdownMs: 60_000 });
+    const { url, server } = await startServer({
+      drainMs: 60_000,
+      shutdownMs: 60_000,
+      allowedOrigins: [ORIGIN],
+    });
     const open = [await rawYWebsocket(`${url}/one`), await rawYWebsocket(`${url}/two`)];
     const force = new AbortController();
     const closing = server.close(force.signal);
@@ -69,7 +74,7 @@ describe('a refused upgrade', () => {
   });
 
   test('[G2] stops a y-websocket provider in a browser, which would try for ever', async () => {
-    const { url } = await startServer({ jwtSecret: SECRET });
+    const { url } = await startServer({ jwtSecret: SECRET, allowedOrigins: [ORIGIN] });
     const refused = connectYWebsocket(url, 'notes/today', { ...BROWSER, token: await tokenFor('other') });
     await expect(refused.synced()).rejects.toThrow('the server closed with 4403 forbidden');
     expect(refused.provider.shouldConnect).toBe(false);
@@ -95,7 +100,7 @@ describe('a refused upgrade', () => {
   });
 
   test('[G2] whose handshake is no handshake has a status, with an Origin too', async () => {
-    const { url } = await startServer();
+    const { url } = await startServer({ allowedOrigins: [ORIGIN] });
     const { hostname, port } = new URL(url);
     const tcp = connect(Number(port), hostname);
     const lines = ['GET /a//b HTTP/1.1', `Host: ${hostname}`, 'Connection: Upgrade', 'Upgrade: websocket'];
