@@ -6,7 +6,8 @@ import { rawHocuspocus, rawYWebsocket } from '../helpers/raw-client.ts';
 import { startServer } from '../helpers/server.ts';
 import { createStorage, openStorage } from '../helpers/storage.ts';
 
-const ORIGIN = { headers: { Origin: 'http://localhost' } };
+/** What a page of the same host sends. */
+const pageOf = (url: string) => ({ headers: { Origin: url } });
 
 /** What each kind of client is told. */
 async function refusalsOf(auth: Authorize) {
@@ -15,7 +16,7 @@ async function refusalsOf(auth: Authorize) {
     () => 101,
     (error: unknown) => (error as { status?: number }).status,
   );
-  const browser = await rawYWebsocket(`${url}/page?token=t`, ORIGIN);
+  const browser = await rawYWebsocket(`${url}/page?token=t`, pageOf(url));
   const hocuspocus = await rawHocuspocus(url);
   hocuspocus.send({ type: 'token', token: 't' }, 'page');
   const { reason } = await hocuspocus.next('denied');
@@ -81,7 +82,7 @@ describe('auth of a program', () => {
         return { user: null, access: 'write' };
       },
     });
-    const client = connectYWebsocket(url, 'page', { headers: ORIGIN.headers });
+    const client = connectYWebsocket(url, 'page', pageOf(url));
     await client.closed();
     expect(client.closes[0]).toMatchObject({ code: 4503 });
     isDown = false;
