@@ -14,7 +14,7 @@ import { Host, LoadAgain, Refusal, type ClientConnection, type Document, type Ex
 import type { OnLoad } from './on-load.ts';
 import { OpenDocument } from './open-document.ts';
 import { Session, type HubSocket, type SessionHub } from './session.ts';
-import type { UpdateLimits } from './update-check.ts';
+import { checkUpdate, type UpdateLimits } from './update-check.ts';
 
 /** Pause between attempts to load a document while the database is away; doubled each time up to the maximum. */
 const LOAD_RETRY_MS = 100;
@@ -248,6 +248,7 @@ export class Hub implements SessionHub {
       if (content === null) return null;
       const update = content instanceof Uint8Array ? content : Y.encodeStateAsUpdate(content);
       // What cannot be applied would be stored, set aside by the next load, and leave a document blank for good.
+      checkUpdate(update, this.limits.update);
       Y.applyUpdate(new Y.Doc(), update);
       return update;
     } catch (error) {
@@ -281,8 +282,8 @@ export class Hub implements SessionHub {
     // While the database is away there is nothing to fold; the next store time comes with the next edit.
     if (open?.isWorthFolding !== true || this.#options.updateLog.isFailing) return;
     const result = await this.#options.store.fold(name);
-    if (result.kind === 'folded') open.folded(result.snapshotBytes);
-    if (result.kind === 'unsafe') open.notFolded();
+    if (result.kind === 'folded') open.folded(result.rows, result.snapshotBytes);
+    else open.notFolded();
   }
 
   #unloaded(name: string): void {

@@ -108,9 +108,9 @@ export class OpenDocument {
     return this.#tailRows >= FOLD_MAX_ROWS || this.#tailBytes >= this.#snapshotBytes * FOLD_SNAPSHOT_SHARE;
   }
 
-  /** Starts counting the tail anew. */
-  folded(snapshotBytes: number): void {
-    this.#tailRows = 0;
+  /** So many rows are in the snapshot now; those that came meanwhile are few, and their bytes fewer. */
+  folded(rows: number, snapshotBytes: number): void {
+    this.#tailRows = Math.max(0, this.#tailRows - rows);
     this.#tailBytes = 0;
     this.#snapshotBytes = snapshotBytes;
     this.#minRows = FOLD_MIN_ROWS;

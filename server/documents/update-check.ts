@@ -14,6 +14,7 @@
  */
 import * as decoding from 'lib0/decoding';
 import { IndelibleError } from '../errors.ts';
+import { isShallow } from '../protocol/presence.ts';
 
 /** Bounds on what one update may hold. */
 export interface UpdateLimits {
@@ -25,6 +26,9 @@ export interface UpdateLimits {
 
 /** Clocks count what one client typed in one document; beyond this something is wrong. */
 const MAX_CLOCK = 2 ** 31;
+
+/** JSON of any depth can be read, but some thousand levels cannot be written again: the document could not be sent. */
+const MAX_LEVELS = 500;
 
 const GC = 0;
 const SKIP = 10;
@@ -118,7 +122,7 @@ function readContent(decoder: decoding.Decoder, kind: number): number {
     case 2: // JSON
       return readTimes(decoder, (text) => {
         const json = decoding.readVarString(text);
-        if (json !== 'undefined') JSON.parse(json);
+        if (json !== 'undefined') refuseIfDeep(JSON.parse(json));
       });
     case 3: // binary
       decoding.readVarUint8Array(decoder);
@@ -126,20 +130,20 @@ function readContent(decoder: decoding.Decoder, kind: number): number {
     case 4: // string
       return decoding.readVarString(decoder).length;
     case 5: // embed
-      JSON.parse(decoding.readVarString(decoder));
+      refuseIfDeep(JSON.parse(decoding.readVarString(decoder)));
       return 1;
     case 6: // format
       decoding.readVarString(decoder);
-      JSON.parse(decoding.readVarString(decoder));
+      refuseIfDeep(JSON.parse(decoding.readVarString(decoder)));
       return 1;
     case 7: // type
       readType(decoder);
       return 1;
     case 8: // any
-      return readTimes(decoder, decoding.readAny);
+      return readTimes(decoder, readValue);
     case 9: // document
       decoding.readVarString(decoder);
-      refuseIf(!isObject(decoding.readAny(decoder)), 'a document without options');
+      refuseIf(!isObject(readValue(decoder)), 'a document without options');
       return 1;
     default:
       throw new IndelibleError('bad_update', 'a struct of an unknown kind');
@@ -179,6 +183,16 @@ function readLength(decoder: decoding.Decoder): number {
   const length = decoding.readVarUint(decoder);
   refuseIf(length === 0, 'a deletion of no length');
   return length;
+}
+
+function readValue(decoder: decoding.Decoder): unknown {
+  const value: unknown = decoding.readAny(decoder);
+  refuseIfDeep(value);
+  return value;
+}
+
+function refuseIfDeep(value: unknown): void {
+  refuseIf(!isShallow(value, MAX_LEVELS), `values in more than ${MAX_LEVELS} levels`);
 }
 
 function isObject(value: unknown): boolean {

@@ -49,7 +49,8 @@ export function writePresence(entries: readonly PresenceEntry[]): Uint8Array {
   });
 }
 
-function isShallow(value: unknown, levels: number): boolean {
+/** Whether a value of JSON has at most so many levels. */
+export function isShallow(value: unknown, levels: number): boolean {
   if (typeof value !== 'object' || value === null) return true;
   return levels > 0 && Object.values(value).every((member) => isShallow(member, levels - 1));
 }

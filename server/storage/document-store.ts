@@ -8,7 +8,8 @@ import { findUnreadable, type StoredDocument } from './stored-document.ts';
 import { checksumOf } from './update-log.ts';
 
 /** What became of a fold: `unsafe` when the snapshot would not have given the same document back. */
-export type FoldResult = { kind: 'folded'; snapshotBytes: number } | { kind: 'nothing' } | { kind: 'unsafe' };
+export type FoldResult =
+  { kind: 'folded'; snapshotBytes: number; rows: number } | { kind: 'nothing' } | { kind: 'unsafe' };
 
 interface StoredRow {
   document: string;
@@ -16,6 +17,7 @@ interface StoredRow {
   row: string | null;
   bytes: Buffer | null;
   checksum: number | null;
+  version: string | null;
 }
 
 /** Reads documents from snapshots and update log, and folds the one into the other. Knows nothing of open documents. */
@@ -24,6 +26,7 @@ export class DocumentStore {
   readonly #log: Log;
   readonly #metrics: Metrics;
   readonly #merger = new Merger();
+  #folding: Promise<unknown> = Promise.resolve();
 
   constructor(pool: Pool, log: Log, metrics: Metrics) {
     this.#pool = pool;
@@ -52,16 +55,13 @@ export class DocumentStore {
   }
 
   /**
-   * Rewrites the snapshot from snapshot and tail as the database has them, and deletes exactly the rows that went in,
-   * in one transaction under a lock on the document's row. Edits are not held up: appending takes no such lock.
+   * Rewrites the snapshot from snapshot and tail as the database has them, and deletes exactly the rows that went in. One
+   * document after the other, since each is in memory three times while it is merged.
    * @throws when the database does not answer, or the snapshot is damaged; nothing is changed then
    */
-  async fold(name: string): Promise<FoldResult> {
-    const result = await transaction(this.#pool, (client) => this.#fold(client, name));
-    this.#metrics.folds.inc({ result: result.kind });
-    if (result.kind === 'unsafe') {
-      this.#log.error({ document: name }, 'not folded: the snapshot would not give the same document back');
-    }
+  fold(name: string): Promise<FoldResult> {
+    const result = this.#folding.then(() => this.#fold(name));
+    this.#folding = result.catch(() => {});
     return result;
   }
 
@@ -70,23 +70,23 @@ export class DocumentStore {
     return this.#merger.close();
   }
 
-  async #fold(client: PoolClient, name: string): Promise<FoldResult> {
-    await client.query('select 1 from indelible.documents where name = $1 for no key update', [name]);
-    const stored = await this.read(name, client);
-    if (stored === null || stored.tail.length === 0) return { kind: 'nothing' };
+  /** No connection is held while it merges, which may take seconds: commits of the embedded database share it. */
+  async #fold(name: string): Promise<FoldResult> {
+    const stored = await this.read(name);
+    if (stored === null || stored.tail.length === 0) return this.#folded({ kind: 'nothing' });
     const state = await this.#merger.merge(stored);
-    if (state === null) return { kind: 'unsafe' };
-    await client.query(
-      `insert into indelible.snapshots (document, checksum, state) values ($1, $2, $3)
-       on conflict (document) do update
-         set created_at = now(), checksum = excluded.checksum, state = excluded.state`,
-      [stored.id, checksumOf(state), state],
-    );
-    await client.query('delete from indelible.updates where document = $1 and id = any($2::bigint[])', [
-      stored.id,
-      stored.tail.map(({ id }) => id),
-    ]);
-    return { kind: 'folded', snapshotBytes: state.byteLength };
+    if (state === null) {
+      this.#log.error({ document: name }, 'not folded: the snapshot would not give the same document back');
+      return this.#folded({ kind: 'unsafe' });
+    }
+    const isReplaced = await transaction(this.#pool, (client) => replaceSnapshot(client, stored, state));
+    if (!isReplaced) return this.#folded({ kind: 'nothing' });
+    return this.#folded({ kind: 'folded', snapshotBytes: state.byteLength, rows: stored.tail.length });
+  }
+
+  #folded(result: FoldResult): FoldResult {
+    this.#metrics.folds.inc({ result: result.kind });
+    return result;
   }
 
   /**
@@ -98,10 +98,10 @@ export class DocumentStore {
    */
   async read(name: string, client: Pool | PoolClient = this.#pool): Promise<StoredDocument | null> {
     const { rows } = await client.query<StoredRow>(
-      `select d.id as document, null::bigint as row, s.state as bytes, s.checksum
+      `select d.id as document, null::bigint as row, s.state as bytes, s.checksum, s.xmin::text as version
          from indelible.documents d left join indelible.snapshots s on s.document = d.id where d.name = $1
        union all
-       select u.document, u.id, u.update, u.checksum
+       select u.document, u.id, u.update, u.checksum, null
          from indelible.updates u join indelible.documents d on d.id = u.document
          where d.name = $1 and u.quarantined is null
        order by row nulls first`,
@@ -118,7 +118,7 @@ export class DocumentStore {
     const damaged = tail.filter(({ update, checksum }) => checksumOf(update) !== checksum);
     if (damaged.length > 0) await this.#quarantine(client, name, head.document, damaged, 'checksum');
     const sound = damaged.length === 0 ? tail : tail.filter((row) => !damaged.includes(row));
-    return { id: head.document, snapshot: head.bytes, tail: sound };
+    return { id: head.document, snapshot: head.bytes, version: head.version, tail: sound };
   }
 
   /**
@@ -165,4 +165,33 @@ export class DocumentStore {
       [document, ids, why],
     );
   }
+}
+
+/**
+ * Puts a snapshot in the place of the one that was read and of the rows of the tail, under a lock on the document's row.
+ * Edits are not held up: appending takes no such lock.
+ * @returns `false` when another instance has replaced the snapshot meanwhile: it has folded some of the same rows
+ */
+async function replaceSnapshot(
+  client: PoolClient,
+  stored: StoredDocument,
+  state: Uint8Array,
+): Promise<boolean> {
+  await client.query('select 1 from indelible.documents where id = $1 for no key update', [stored.id]);
+  const { rows } = await client.query<{ version: string }>(
+    'select xmin::text as version from indelible.snapshots where document = $1',
+    [stored.id],
+  );
+  if ((rows[0]?.version ?? null) !== stored.version) return false;
+  await client.query(
+    `insert into indelible.snapshots (document, checksum, state) values ($1, $2, $3)
+     on conflict (document) do update
+       set created_at = now(), checksum = excluded.checksum, state = excluded.state`,
+    [stored.id, checksumOf(state), state],
+  );
+  await client.query('delete from indelible.updates where document = $1 and id = any($2::bigint[])', [
+    stored.id,
+    stored.tail.map(({ id }) => id),
+  ]);
+  return true;
 }

@@ -12,6 +12,7 @@ export class EmbeddedThread {
   readonly #createWorker: typeof createWorker;
   #worker: Worker | undefined;
   #isStopping = false;
+  #restarting: Promise<void> = Promise.resolve();
 
   /**
    * @param directory - where the database keeps its files
@@ -34,6 +35,7 @@ export class EmbeddedThread {
   async start(): Promise<void> {
     const worker = this.#createWorker({ directory: this.#directory, socket: this.#socket });
     this.#worker = worker;
+    worker.once('exit', () => (this.#worker = undefined));
     await new Promise<void>((resolve, reject) => {
       worker.once('message', () => resolve());
       worker.once('error', reject);
@@ -42,7 +44,9 @@ export class EmbeddedThread {
       );
     });
     worker.on('error', this.#onRestart);
-    worker.once('exit', () => void this.#restart());
+    worker.once('exit', () => {
+      this.#restarting = this.#restart();
+    });
   }
 
   /** Does not reject: it tries until it is stopped. */
@@ -63,6 +67,8 @@ export class EmbeddedThread {
 
   async stop(): Promise<void> {
     this.#isStopping = true;
+    // Does not reject; a restart that has begun comes to its end first.
+    await this.#restarting;
     const worker = this.#worker;
     if (worker === undefined) return;
     const closed = new Promise<void>((resolve) => {

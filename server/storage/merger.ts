@@ -46,14 +46,16 @@ export class Merger {
       this.#waiting.get(id)?.resolve(state);
       this.#waiting.delete(id);
     });
-    worker.on('error', (error) => this.#ended(error));
-    worker.on('exit', () => this.#ended(new Error('the merging thread ended')));
+    worker.on('error', (error) => this.#ended(worker, error));
+    worker.on('exit', () => this.#ended(worker, new Error('the merging thread ended')));
     // Never the reason that a process stays alive.
     worker.unref();
     return worker;
   }
 
-  #ended(error: unknown): void {
+  /** A thread that crashes says so twice, and the second time another may have taken its place. */
+  #ended(worker: Worker, error: unknown): void {
+    if (this.#worker !== worker) return;
     this.#worker = undefined;
     for (const { reject } of this.#waiting.values()) reject(error);
     this.#waiting.clear();

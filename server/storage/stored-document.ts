@@ -13,6 +13,8 @@ export interface TailRow {
 export interface StoredDocument {
   readonly id: string;
   readonly snapshot: Uint8Array | null;
+  /** Of the snapshot's row (`xmin`): another one means that it was replaced since. */
+  readonly version: string | null;
   readonly tail: readonly TailRow[];
 }
 

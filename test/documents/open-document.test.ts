@@ -130,13 +130,13 @@ describe('folding', () => {
     opened.countTail(30);
     expect(opened.isWorthFolding).toBe(true);
 
-    opened.folded(100_000);
+    opened.folded(100, 100_000);
     for (let row = 0; row < 200; row += 1) opened.countTail(30);
     expect(opened.isWorthFolding, 'too few bytes for so large a snapshot').toBe(false);
     for (let row = 0; row < 700; row += 1) opened.countTail(30);
     expect(opened.isWorthFolding).toBe(true);
 
-    opened.folded(100_000_000);
+    opened.folded(900, 100_000_000);
     for (let row = 0; row < 5_000; row += 1) opened.countTail(30);
     expect(opened.isWorthFolding, 'so many rows that loading would notice').toBe(true);
   });

@@ -8,6 +8,8 @@ import { randomOf, readTrace, typeTransaction } from '../helpers/traces.ts';
 const LIMITS = { structs: 100_000, clients: 1_000 };
 const CLIENT = 7;
 
+const nested = (levels: number) => '['.repeat(levels) + ']'.repeat(levels);
+
 /** An update of one client with one struct, and nothing deleted. */
 function updateWith(write: (encoder: encoding.Encoder) => void, clock = 0): Uint8Array {
   return encoding.encode((encoder) => {
@@ -126,6 +128,30 @@ describe('what no client of Yjs writes is refused', () => {
     expect(() => checkUpdate(update, LIMITS)).toThrow(new RegExp(reason));
     expect(() => checkUpdate(update, LIMITS)).toThrow(expect.objectContaining({ code: 'bad_update' }));
   });
+
+  test.each([
+    ['an embed', 5, (encoder: encoding.Encoder) => encoding.writeVarString(encoder, nested(6_000))],
+    ['a format', 6, writeFormat],
+    ['JSON', 2, writeJson],
+  ])('[A9] %s in some thousand levels, which can be read and not be written again', (_what, kind, write) => {
+    const update = updateWith((encoder) => {
+      encoding.writeUint8(encoder, kind);
+      encoding.writeVarUint(encoder, 1);
+      encoding.writeVarString(encoder, 'root');
+      write(encoder);
+    });
+    expect(() => checkUpdate(update, LIMITS)).toThrow('values in more than 500 levels');
+  });
+
+  function writeFormat(encoder: encoding.Encoder): void {
+    encoding.writeVarString(encoder, 'bold');
+    encoding.writeVarString(encoder, nested(6_000));
+  }
+
+  function writeJson(encoder: encoding.Encoder): void {
+    encoding.writeVarUint(encoder, 1);
+    encoding.writeVarString(encoder, nested(6_000));
+  }
 
   test('[A9] more structs or clients than the limits', () => {
     const doc = everything();

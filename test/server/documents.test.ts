@@ -8,7 +8,7 @@ import { startPostgres } from '../helpers/postgres.ts';
 import { startServer } from '../helpers/server.ts';
 import { type Storage, createStorage, openStorage, rebuild } from '../helpers/storage.ts';
 
-/** No update is known that passes the check and makes Yjs throw, so the next one is made to, after it was applied. */
+/** The check leaves no update that is known to make Yjs throw, so the next one is made to, after it was applied. */
 function throwOnNextApply(): void {
   const spy = vi.spyOn(OpenDocument.prototype, 'apply');
   const apply = spy.getMockImplementation();

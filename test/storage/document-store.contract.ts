@@ -13,6 +13,8 @@ import { throwingUpdate } from '../helpers/hostile.ts';
 import { randomOf } from '../helpers/traces.ts';
 import { type StorageKind, createStorage, openStorage } from '../helpers/storage.ts';
 
+const silent = pino({ level: 'silent' });
+
 /** Registers the tests that loading and folding have to pass on every kind of storage. */
 export function documentStoreContract(kind: StorageKind): void {
   describe(`stored documents on ${kind}`, () => {
@@ -77,9 +79,24 @@ export function documentStoreContract(kind: StorageKind): void {
       const result = await store.fold('store/fold');
       const stored = await store.read('store/fold');
       expect(stored?.tail).toEqual([]);
-      expect(result).toEqual({ kind: 'folded', snapshotBytes: stored?.snapshot?.byteLength });
+      expect(result).toEqual({ kind: 'folded', snapshotBytes: stored?.snapshot?.byteLength, rows: 3 });
       expect(textOf(await load('store/fold'))).toBe('abc');
       expect(await store.fold('store/fold')).toEqual({ kind: 'nothing' });
+    });
+
+    test('[S2] of several instances that fold at once each leaves a whole document', async () => {
+      const stores = [1, 2, 3].map(() => new DocumentStore(database.queries, silent, metrics));
+      const typed = typist();
+      for (let round = 0; round < 10; round += 1) {
+        await insert('store/at once', [typed(`${round} `), typed('and ')]);
+        const results = await Promise.all(stores.map((each) => each.fold('store/at once')));
+        expect(results).toContainEqual(expect.objectContaining({ kind: 'folded' }));
+        expect(await tailOf('store/at once')).toEqual([]);
+      }
+      expect(textOf(await load('store/at once'))).toBe(
+        Array.from({ length: 10 }, (_, round) => `${round} and `).join(''),
+      );
+      await Promise.all(stores.map((each) => each.close()));
     });
 
     test('[S2] deleted text is not in the snapshot', async () => {

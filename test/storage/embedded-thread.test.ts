@@ -37,6 +37,28 @@ test('[S12] an embedded database that ends by itself is started again, with ever
   expect(workers).toHaveLength(2);
 }, 120_000);
 
+test('[S12] one that ended by itself can be stopped before it is started again', async () => {
+  const storage = await createStorage('embedded');
+  const directory = 'dataDir' in storage ? storage.dataDir : '';
+  const workers: Worker[] = [];
+  const thread = new EmbeddedThread(
+    join(directory, 'pglite'),
+    join(directory, `.s.PGSQL.${PORT}`),
+    () => {},
+    (workerData) => {
+      const worker = new Worker(new URL('../../server/storage/embedded-worker.ts', import.meta.url), {
+        workerData,
+      });
+      workers.push(worker);
+      return worker;
+    },
+  );
+  await thread.start();
+  await workers[0]?.terminate();
+  await thread.stop();
+  expect(workers).toHaveLength(1);
+});
+
 async function query(directory: string, sql: string): Promise<unknown[]> {
   const client = new Client({ host: directory, port: PORT, user: 'postgres', database: 'postgres' });
   client.on('error', () => {});
