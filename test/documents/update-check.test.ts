@@ -143,16 +143,6 @@ describe('what no client of Yjs writes is refused', () => {
     expect(() => checkUpdate(update, LIMITS)).toThrow('values in more than 500 levels');
   });
 
-  function writeFormat(encoder: encoding.Encoder): void {
-    encoding.writeVarString(encoder, 'bold');
-    encoding.writeVarString(encoder, nested(6_000));
-  }
-
-  function writeJson(encoder: encoding.Encoder): void {
-    encoding.writeVarUint(encoder, 1);
-    encoding.writeVarString(encoder, nested(6_000));
-  }
-
   test('[A9] more structs or clients than the limits', () => {
     const doc = everything();
     const update = Y.encodeStateAsUpdate(doc);
@@ -224,4 +214,14 @@ function withoutOptions(encoder: encoding.Encoder): void {
   encoding.writeVarString(encoder, 'root');
   encoding.writeVarString(encoder, 'guid');
   encoding.writeAny(encoder, null);
+}
+
+function writeFormat(encoder: encoding.Encoder): void {
+  encoding.writeVarString(encoder, 'bold');
+  encoding.writeVarString(encoder, nested(6_000));
+}
+
+function writeJson(encoder: encoding.Encoder): void {
+  encoding.writeVarUint(encoder, 1);
+  encoding.writeVarString(encoder, nested(6_000));
 }
