@@ -1,14 +1,16 @@
 import { join } from 'node:path';
-import { Client } from 'pg';
 import { Worker } from 'node:worker_threads';
+import { Client } from 'pg';
 import { expect, test } from 'vitest';
 import { EmbeddedThread } from '../../server/storage/embedded-thread.ts';
 import { atTestEnd } from '../helpers/cleanup.ts';
 import { createStorage } from '../helpers/storage.ts';
 
 const PORT = 5432;
+const WORKER = new URL('../../server/storage/embedded-worker.ts', import.meta.url);
 
-test('[S12] an embedded database that ends by itself is started again, with everything that it had committed', async () => {
+/** A running database whose threads a test can end; stopped at the end of the test. */
+async function startThread() {
   const storage = await createStorage('embedded');
   const directory = 'dataDir' in storage ? storage.dataDir : '';
   const workers: Worker[] = [];
@@ -18,15 +20,18 @@ test('[S12] an embedded database that ends by itself is started again, with ever
     join(directory, `.s.PGSQL.${PORT}`),
     resolve,
     (workerData) => {
-      const worker = new Worker(new URL('../../server/storage/embedded-worker.ts', import.meta.url), {
-        workerData,
-      });
+      const worker = new Worker(WORKER, { workerData });
       workers.push(worker);
       return worker;
     },
   );
   await thread.start();
   atTestEnd(() => thread.stop());
+  return { thread, workers, restarted, directory };
+}
+
+test('[S12] an embedded database that ends by itself is started again, with everything that it had committed', async () => {
+  const { workers, restarted, directory } = await startThread();
   await query(directory, 'create table kept as select 42 as answer');
 
   await workers[0]?.terminate();
@@ -38,22 +43,7 @@ test('[S12] an embedded database that ends by itself is started again, with ever
 }, 120_000);
 
 test('[S12] one that ended by itself can be stopped before it is started again', async () => {
-  const storage = await createStorage('embedded');
-  const directory = 'dataDir' in storage ? storage.dataDir : '';
-  const workers: Worker[] = [];
-  const thread = new EmbeddedThread(
-    join(directory, 'pglite'),
-    join(directory, `.s.PGSQL.${PORT}`),
-    () => {},
-    (workerData) => {
-      const worker = new Worker(new URL('../../server/storage/embedded-worker.ts', import.meta.url), {
-        workerData,
-      });
-      workers.push(worker);
-      return worker;
-    },
-  );
-  await thread.start();
+  const { thread, workers } = await startThread();
   await workers[0]?.terminate();
   await thread.stop();
   expect(workers).toHaveLength(1);
