@@ -32,7 +32,15 @@ describe.each(STORAGE_KINDS)('a trace on %s', (kind) => {
         server = await spawnServer(storage, { PORT: new URL(server.url).port });
       }
       const expected = text.toString();
-      await reader.sees((doc) => doc.getText('content').toString() === expected, 20_000);
+      try {
+        await reader.sees((doc) => doc.getText('content').toString() === expected, 20_000);
+      } catch (error) {
+        // Whose fault it is shows on the other side, and in the server's log.
+        const typed = { synced: typist.provider.synced, closes: typist.closes };
+        throw new Error(`turn ${turn}: ${JSON.stringify(typed)}\n${server.stdout.join('\n')}`, {
+          cause: error,
+        });
+      }
     }
     await Promise.all(clients.map((client) => client.saved()));
     for (const client of clients) client.destroy();
