@@ -36,8 +36,8 @@ describe.each(STORAGE_KINDS)('a trace on %s', (kind) => {
         await reader.sees((doc) => doc.getText('content').toString() === expected, 20_000);
       } catch (error) {
         // Whose fault it is shows on the other side, and in the server's log.
-        const typed = { synced: typist.provider.synced, closes: typist.closes };
-        throw new Error(`turn ${turn}: ${JSON.stringify(typed)}\n${server.stdout.join('\n')}`, {
+        const standing = { synced: typist.provider.synced, closes: typist.closes };
+        throw new Error(`turn ${turn}: ${JSON.stringify(standing)}\n${server.stdout.join('\n')}`, {
           cause: error,
         });
       }
