@@ -1,5 +1,5 @@
 import * as Y from 'yjs';
-import type { StoredDocument } from '../storage/stored-document.ts';
+import { sameBytes, type StoredDocument } from '../storage/stored-document.ts';
 import type { Document } from './host.ts';
 import { Presence } from './presence.ts';
 
@@ -120,8 +120,4 @@ export class OpenDocument {
   notFolded(): void {
     this.#minRows = this.#tailRows * 2;
   }
-}
-
-function sameBytes(a: Uint8Array | null | undefined, b: Uint8Array | null | undefined): boolean {
-  return a === b || (a != null && b != null && Buffer.compare(a, b) === 0);
 }

@@ -108,6 +108,7 @@ export function mergeStored(stored: StoredDocument): Uint8Array | null {
   return isSame ? state : null;
 }
 
-function sameBytes(a: Uint8Array | null | undefined, b: Uint8Array | null | undefined): boolean {
+/** Whether two runs of bytes, or their absence, are the same. */
+export function sameBytes(a: Uint8Array | null | undefined, b: Uint8Array | null | undefined): boolean {
   return a === b || (a != null && b != null && Buffer.compare(a, b) === 0);
 }

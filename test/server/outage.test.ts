@@ -1,5 +1,6 @@
 import { expect, test, vi } from 'vitest';
 import { joinAs, textOf } from '../helpers/editor.ts';
+import { valueOf } from '../helpers/metrics.ts';
 import { startPostgres } from '../helpers/postgres.ts';
 import { startServer } from '../helpers/server.ts';
 import { openStorage, rebuild } from '../helpers/storage.ts';
@@ -57,7 +58,7 @@ test('[L5] a full queue stops the reading of sockets; when the database is back 
   expect(await editor.ack()).toBe(true);
   cluster.freeze();
 
-  const queued = () => metricOf(url, 'indelible_queue_bytes');
+  const queued = () => valueOf(url, 'indelible_queue_bytes');
   for (let edit = 0; edit < EDITS; edit += 1) editor.type('x'.repeat(EDIT_BYTES));
   await vi.waitFor(async () => expect(await queued()).toBeGreaterThan(20_000));
   const full = await queued();
@@ -102,8 +103,3 @@ test('[D4] one that was being opened while the server stops is refused', async (
   await server.close();
   expect((await editor.client.closed()).code).toBe(1012);
 });
-
-async function metricOf(url: string, name: string): Promise<number> {
-  const text = await (await fetch(`${url}/metrics`)).text();
-  return Number(new RegExp(`^${name} (.+)$`, 'm').exec(text)?.[1]);
-}
