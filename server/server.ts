@@ -26,8 +26,10 @@ const FORCED_CLOSE_MS = 1_000;
 export interface ServerOptions extends SettingOptions {
   /** Decides about access instead of tokens signed with `jwtSecret`. */
   readonly auth?: Authorize | undefined;
-  /** First content of a document that is not stored yet; asked at every opening until it gives some, which is stored once,
-   * however many instances ask. */
+  /**
+   * First content of a document that is not stored yet; asked at every opening until it gives some, which is stored once,
+   * however many instances ask.
+   */
   readonly onLoad?: OnLoad | undefined;
   /** Where log lines go; standard output when left out. */
   readonly logTo?: DestinationStream | undefined;
