@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { messageOf } from '../../server/errors.ts';
 import { connectHocuspocus, connectYWebsocket } from '../helpers/clients.ts';
 import { spawnServer } from '../helpers/server.ts';
 import { STORAGE_KINDS, createStorage } from '../helpers/storage.ts';
@@ -36,10 +37,8 @@ describe.each(STORAGE_KINDS)('a trace on %s', (kind) => {
         await reader.sees((doc) => doc.getText('content').toString() === expected, 20_000);
       } catch (error) {
         // Whose fault it is shows on the other side, and in the server's log.
-        const standing = { synced: typist.provider.synced, closes: typist.closes };
-        throw new Error(`turn ${turn}: ${JSON.stringify(standing)}\n${server.stdout.join('\n')}`, {
-          cause: error,
-        });
+        const reading = `${messageOf(error)}\nthe typist: ${typist.standing()}`;
+        throw new Error(`turn ${turn}: ${reading}\n${server.stdout.join('\n')}`, { cause: error });
       }
     }
     await Promise.all(clients.map((client) => client.saved()));

@@ -39,6 +39,8 @@ export interface Client<P> {
   sees(check: (doc: Y.Doc, awareness: Awareness) => boolean, deadlineMs?: number): Promise<void>;
   /** Holds when as many connections have ended. */
   closed(count?: number, deadlineMs?: number): Promise<void>;
+  /** How it stands, in words, for the error of a test that waits in vain. */
+  standing(): string;
   destroy(): void;
 }
 
@@ -51,6 +53,7 @@ interface State {
   isSynced: () => boolean;
   unsaved: () => number;
   refusal: () => string | undefined;
+  line: () => string;
 }
 
 /** The client of y-websocket. With `acks` it asks the server for acknowledgements and counts them. */
@@ -102,6 +105,7 @@ export function connectYWebsocket(
       isSynced: () => provider.synced,
       unsaved: () => unsaved,
       refusal: () => final && `the server closed with ${final.code} ${final.reason}`,
+      line: () => (provider.wsconnected ? 'open' : provider.wsconnecting ? 'connecting' : 'closed'),
     },
     changed,
     () => provider.destroy(),
@@ -151,6 +155,7 @@ export function connectHocuspocus(
       isSynced: () => provider.synced,
       unsaved: () => provider.unsyncedChanges,
       refusal: () => refusal,
+      line: () => `${socket.status}, authenticated: ${provider.isAuthenticated}`,
     },
     changed,
     destroy,
@@ -176,7 +181,7 @@ function client<P>(
   changed: ReturnType<typeof createSignal>,
   end: () => void,
 ): Client<P> {
-  const { doc, awareness, closes, name, isSynced, unsaved, refusal } = state;
+  const { doc, awareness, closes, name, isSynced, unsaved, refusal, line } = state;
   let alive = true;
   const destroy = () => {
     if (alive) end();
@@ -185,7 +190,9 @@ function client<P>(
   atTestEnd(destroy);
   doc.on('update', changed.fire);
   awareness.on('change', changed.fire);
-  const standing = () => `synced: ${isSynced()}, unsaved: ${unsaved()}, closed: ${JSON.stringify(closes)}`;
+  const standing = () =>
+    `line: ${line()}, synced: ${isSynced()}, unsaved: ${unsaved()}, refused: ${refusal() ?? 'no'}, ` +
+    `closed: ${JSON.stringify(closes)}`;
   const wait = (
     what: string,
     check: () => boolean,
@@ -209,5 +216,6 @@ function client<P>(
     saved: (deadlineMs) => wait('saved', () => isSynced() && unsaved() === 0, deadlineMs, refusal),
     sees: (check, deadlineMs) => wait('sees', () => check(doc, awareness), deadlineMs),
     closed: (count = 1, deadlineMs) => wait('closed', () => closes.length >= count, deadlineMs),
+    standing,
   };
 }

@@ -21,7 +21,8 @@ export async function freePort(): Promise<number> {
 }
 
 async function isFree(port: number): Promise<boolean> {
-  const server = createServer();
+  // A client that is trying to get its own server back on this port would wait for an answer for ever.
+  const server = createServer((connection) => connection.destroy());
   try {
     server.listen(port, '127.0.0.1');
     await once(server, 'listening');
