@@ -1,3 +1,4 @@
+import proxyAddress from 'proxy-addr';
 import { z } from 'zod';
 import { IndelibleError } from './errors.ts';
 
@@ -9,6 +10,15 @@ const integer = (minimum: number, maximum = Number.MAX_SAFE_INTEGER) =>
     (value) => (typeof value === 'string' && value.trim() === '' ? value : Number(value)),
     z.int().min(minimum).max(maximum),
   );
+
+function isProxyAddress(text: string): boolean {
+  try {
+    proxyAddress.compile(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
 
 function isOrigin(text: string): boolean {
   return URL.parse(text)?.origin === text;
@@ -49,6 +59,21 @@ const table = {
     z.string().min(32).optional(),
     'HS256 key of at least 32 characters; with it every client needs a token',
   ),
+  jwksUrl: setting(
+    'JWKS_URL',
+    z.url({ protocol: /^https?$/ }).optional(),
+    'where an identity provider publishes its keys (RS256, ES256, EdDSA), instead of JWT_SECRET; new keys are found without a restart',
+  ),
+  jwtIssuer: setting(
+    'JWT_ISSUER',
+    z.string().min(1).optional(),
+    'tokens of any other issuer (iss) are refused; any may issue them when left out',
+  ),
+  jwtAudience: setting(
+    'JWT_AUDIENCE',
+    z.string().min(1).optional(),
+    'tokens that are not for this audience (aud) are refused; set it where other services trust the same keys',
+  ),
   authMode: setting(
     'AUTH',
     z.literal('none').optional(),
@@ -61,6 +86,16 @@ const table = {
       z.array(z.string().refine(isOrigin, 'an origin looks like https://app.example.org')).optional(),
     ),
     'web pages that may connect, as https://app.example.org,https://…; else those of the same host, and without a key those on this machine',
+  ),
+  trustProxy: setting(
+    'TRUST_PROXY',
+    z.preprocess(
+      (value) => (typeof value === 'string' ? value.split(',').map((address) => address.trim()) : value),
+      z
+        .array(z.string().refine(isProxyAddress, 'an address, a subnet, or loopback, linklocal, uniquelocal'))
+        .optional(),
+    ),
+    'proxies whose X-Forwarded-For says who the client is, as 10.0.0.0/8,loopback; else the address of the connection counts',
   ),
   logLevel: setting(
     'LOG_LEVEL',
@@ -81,6 +116,11 @@ const table = {
     'HEARTBEAT_MS',
     integer(10, 600_000).default(15_000),
     'sockets are pinged this often; a peer that misses two pings is gone, that is within three times this',
+  ),
+  limitAuthMs: setting(
+    'LIMIT_AUTH_MS',
+    integer(100, 600_000).default(10_000),
+    'a Hocuspocus socket brings its token in a frame: this long it may take; the slowest phone needs a second or two',
   ),
   limitFrameBytes: setting(
     'LIMIT_FRAME_BYTES',
@@ -104,8 +144,54 @@ const table = {
   ),
   limitSendBytes: setting(
     'LIMIT_SEND_BYTES',
-    integer(64 * 1024).default(64 * MB),
-    'bytes that may wait for one slow client before its socket is closed and syncs again',
+    integer(64 * 1024).default(4 * MB),
+    'bytes that may wait for one slow client; at a quarter it gets no more presence, at the limit its socket is closed and syncs again',
+  ),
+  limitConnections: setting(
+    'LIMIT_CONNECTIONS',
+    integer(1).optional(),
+    'sockets in all; else what the limit of open files allows, which is checked at start',
+  ),
+  limitConnectionsPerAddress: setting(
+    'LIMIT_CONNECTIONS_PER_ADDRESS',
+    integer(0).default(0),
+    'sockets from one address; off (0), since a school or a company has one; behind a proxy set TRUST_PROXY too',
+  ),
+  limitConnectionsPerDocument: setting(
+    'LIMIT_CONNECTIONS_PER_DOCUMENT',
+    integer(1).default(5_000),
+    'connections to one document; each edit is sent to all of them',
+  ),
+  limitDocuments: setting(
+    'LIMIT_DOCUMENTS',
+    integer(1, 100_000).default(100),
+    'documents that one Hocuspocus socket may have open; each is held in memory',
+  ),
+  limitFrames: setting(
+    'LIMIT_FRAMES',
+    integer(1).default(1_000),
+    'frames a second of one socket, ten times as many at once; above it is read more slowly, and nothing is dropped; people make 50',
+  ),
+  limitBytes: setting('LIMIT_BYTES', integer(1024).default(4 * MB), 'bytes a second of one socket, likewise'),
+  limitUserFrames: setting(
+    'LIMIT_USER_FRAMES',
+    integer(1).default(5_000),
+    'frames a second of all sockets of one user, likewise',
+  ),
+  limitUserBytes: setting(
+    'LIMIT_USER_BYTES',
+    integer(1024).default(16 * MB),
+    'bytes a second of all sockets of one user, likewise',
+  ),
+  limitDocumentBytes: setting(
+    'LIMIT_DOCUMENT_BYTES',
+    integer(1024).default(50 * MB),
+    'stored size of one document; one of 50 MB takes seconds to open and some hundred MB of memory',
+  ),
+  limitPendingBytes: setting(
+    'LIMIT_PENDING_BYTES',
+    integer(1024).default(MB),
+    'edits of one document that are kept aside because edits before them are missing; honest clients bring those within a second',
   ),
   limitWaitingBytes: setting(
     'LIMIT_WAITING_BYTES',
@@ -116,6 +202,11 @@ const table = {
     'LIMIT_PRESENCE_IDS',
     integer(1).default(8),
     'presence ids that one connection may own; a client needs one',
+  ),
+  limitPresenceBytes: setting(
+    'LIMIT_PRESENCE_BYTES',
+    integer(64).default(8 * 1024),
+    'one presence state as JSON; a cursor with name and colour has 200, and each change is sent to everybody',
   ),
   limitDatabaseConnections: setting(
     'LIMIT_DATABASE_CONNECTIONS',
@@ -159,13 +250,30 @@ export function resolveSettings(options: SettingOptions): Settings {
   return settings;
 }
 
-function refuseWrongCombinations({ drainMs, shutdownMs }: Settings): void {
-  if (drainMs <= shutdownMs) return;
-  throw new IndelibleError(
-    'bad_settings',
+function refuseWrongCombinations(settings: Settings): void {
+  const { drainMs, shutdownMs, jwtSecret, jwksUrl, authMode, jwtIssuer, jwtAudience } = settings;
+  const hasKey = jwtSecret !== undefined || jwksUrl !== undefined;
+  refuseIf(
+    drainMs > shutdownMs,
     `closing sockets takes longer than the process may: DRAIN_MS (drainMs) ${drainMs} must not exceed ` +
       `SHUTDOWN_MS (shutdownMs) ${shutdownMs}`,
   );
+  refuseIf(
+    jwtSecret !== undefined && jwksUrl !== undefined,
+    'tokens have one kind of key: JWT_SECRET (jwtSecret) or JWKS_URL (jwksUrl), not both',
+  );
+  refuseIf(
+    hasKey && authMode === 'none',
+    "AUTH=none (authMode: 'none') says that nobody needs a token, and there is a key for tokens: leave one out",
+  );
+  refuseIf(
+    !hasKey && (jwtIssuer !== undefined || jwtAudience !== undefined),
+    'JWT_ISSUER (jwtIssuer) and JWT_AUDIENCE (jwtAudience) say nothing without JWT_SECRET or JWKS_URL',
+  );
+}
+
+function refuseIf(isWrong: boolean, what: string): void {
+  if (isWrong) throw new IndelibleError('bad_settings', what);
 }
 
 /** The settings as rows for help and README: variable, option of `createServer`, default, help. */
@@ -174,4 +282,11 @@ export function describeSettings(): { env: string; option: string; fallback: str
     const fallback = schema.parse(undefined);
     return { env, option, fallback: fallback?.toString() ?? '', help };
   });
+}
+
+/** Files that this process may have open, sockets included. */
+export function openFilesLimit(): number {
+  const report = process.report.getReport() as { userLimits?: { open_files?: { soft: unknown } } };
+  const soft = report.userLimits?.open_files?.soft;
+  return typeof soft === 'number' ? soft : Number.MAX_SAFE_INTEGER;
 }

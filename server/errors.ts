@@ -10,18 +10,57 @@ const table = {
     closeCode: 4400,
     text: 'a document name is 1 to 255 bytes of UTF-8 without control characters, empty segments or dot segments',
   },
+  bad_revocation: {
+    status: 400,
+    closeCode: 4400,
+    text: 'a revocation names a document, a user, or both',
+  },
   bad_frame: { status: 400, closeCode: 4400, text: 'the frame is not one of the protocol' },
   bad_update: {
     status: 400,
     closeCode: 4400,
     text: 'the update does not decode, or holds what no client of Yjs writes',
   },
+  bad_path: { status: 404, closeCode: 4400, text: 'there is nothing at this path' },
   unauthorized: { status: 401, closeCode: 4401, text: 'a valid token is needed' },
+  token_expired: { status: 401, closeCode: 4401, text: 'the token has expired; get a new one' },
+  auth_late: { status: 401, closeCode: 4401, text: 'no token came in time; see LIMIT_AUTH_MS' },
   forbidden: { status: 403, closeCode: 4403, text: 'the token does not allow this document' },
+  revoked: { status: 403, closeCode: 4403, text: 'access was revoked after the token was issued' },
   forbidden_origin: {
     status: 403,
     closeCode: 4403,
     text: 'pages of this origin may not connect; see ALLOWED_ORIGINS',
+  },
+  too_many_connections: {
+    status: 429,
+    closeCode: 1013,
+    text: 'there are too many sockets, or too many from this address; try again later',
+  },
+  document_full: {
+    status: 429,
+    closeCode: 1013,
+    text: 'too many people are in the document; try again later',
+  },
+  too_many_documents: {
+    status: 429,
+    closeCode: 1013,
+    text: 'the socket has as many documents open as it may; see LIMIT_DOCUMENTS',
+  },
+  presence_too_large: {
+    status: 413,
+    closeCode: 4413,
+    text: 'the presence state is larger than LIMIT_PRESENCE_BYTES',
+  },
+  document_too_large: {
+    status: 413,
+    closeCode: 4413,
+    text: 'the document would become larger than LIMIT_DOCUMENT_BYTES; deleting is still possible',
+  },
+  too_much_pending: {
+    status: 413,
+    closeCode: 4413,
+    text: 'too many edits wait for others that are missing; see LIMIT_PENDING_BYTES',
   },
   frame_too_large: { status: 413, closeCode: 1009, text: 'the frame is larger than LIMIT_FRAME_BYTES' },
   document_unavailable: {
@@ -48,8 +87,7 @@ const table = {
   },
   slow_reader: {
     status: 503,
-    // Seen by the client's own side: a close frame would wait behind everything that it does not read.
-    closeCode: 1006,
+    closeCode: 1013,
     text: 'the client does not read what it is sent, and is cut off; connect again',
   },
   draining: { status: 503, closeCode: 1012, text: 'the server is restarting; connect again' },

@@ -3,4 +3,5 @@ export { createServer, type CloseResult, type Server, type ServerOptions } from 
 export { IndelibleError, type ErrorCode } from './errors.ts';
 export type { AccessRequest, Authorize, Grant } from './auth/grant.ts';
 export type { OnLoad } from './documents/on-load.ts';
+export type { RevocationRequest } from './documents/revoker.ts';
 export type { SettingOptions } from './config.ts';

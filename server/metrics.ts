@@ -45,6 +45,16 @@ export class Metrics {
     labelNames: ['code'],
     ...this.#in,
   });
+  readonly throttled = new Counter({
+    name: 'indelible_throttled_frames_total',
+    help: 'Frames after which a socket was read no further for a while, since it or its user sent too much',
+    ...this.#in,
+  });
+  readonly sparedPresence = new Counter({
+    name: 'indelible_spared_presence_frames_total',
+    help: 'Presence frames that a slow client was spared',
+    ...this.#in,
+  });
   readonly opens = new Counter({
     name: 'indelible_socket_opens_total',
     help: 'Sockets opened',

@@ -1,22 +1,27 @@
 import { getRequestListener } from '@hono/node-server';
 import type { DestinationStream } from 'pino';
 import { createApp } from './api/app.ts';
+import { Access } from './auth/access.ts';
 import { allowEverybody, authorizeByProgram, type Authorize } from './auth/grant.ts';
 import { authorizeByToken } from './auth/tokens.ts';
 import { isLoopback, originsAllowed } from './auth/origins.ts';
-import { resolveSettings, type SettingOptions, type Settings } from './config.ts';
+import { Revocations } from './auth/revocations.ts';
+import { openFilesLimit, resolveSettings, type SettingOptions, type Settings } from './config.ts';
 import { IndelibleError } from './errors.ts';
-import { Hub } from './documents/hub.ts';
+import { Hub, type HubLimits } from './documents/hub.ts';
 import type { OnLoad } from './documents/on-load.ts';
+import { Revoker, type RevocationRequest } from './documents/revoker.ts';
 import { Http } from './gateway/http.ts';
 import { Sockets } from './gateway/sockets.ts';
 import { Upgrade } from './gateway/upgrade.ts';
 import { withDeadline } from './lifecycle.ts';
+import { Limits, type LimitOptions } from './limits.ts';
 import { createLog, type Log } from './log.ts';
 import { Metrics } from './metrics.ts';
 import { DatabaseProbe, openDatabase, type Database } from './storage/database.ts';
 import { DocumentStore } from './storage/document-store.ts';
 import { migrate } from './storage/migrate.ts';
+import { RevocationStore } from './storage/revocation-store.ts';
 import { UpdateLog } from './storage/update-log.ts';
 
 /** How long closing waits for connections that hang, once everything is committed. */
@@ -46,9 +51,17 @@ export interface Server {
   /**
    * Starts listening.
    * @returns the port, and the address to open in a browser
-   * @throws the error of the operating system when the port is taken
+   * @throws the error of the operating system when the port is taken; what `pg` throws when the database does not answer
    */
   listen(): Promise<{ port: number; url: string }>;
+  /**
+   * Takes access back: everything of a user, everybody's access to a document, or that of one user to one document. Sockets
+   * close with 4403, and tokens issued before are refused; other instances on the same database follow within 5 s. Tokens
+   * say when they were issued in whole seconds: one issued in the second of this call counts as issued before it.
+   * @throws {@link IndelibleError} `bad_revocation`, `bad_name`; what `pg` throws when the database does not answer, and
+   * then nothing is revoked
+   */
+  revoke(request: RevocationRequest): Promise<void>;
   /**
    * Refuses new sockets, closes the open ones over `drainMs`, commits what is queued, and stops. After `shutdownMs`, or
    * once `signal` is aborted, it stops at once. Calling it again returns the same promise.
@@ -95,24 +108,33 @@ function assemble(settings: Settings, options: ServerOptions, database: Database
     metrics,
   });
   const store = new DocumentStore(database.queries, log, metrics);
+  const revocations = new Revocations();
+  const access = new Access(authorizer(settings, options.auth, log), revocations);
+  const counts = new Limits(countsOf(settings));
   const hub = new Hub({
     store,
     updateLog,
-    authorize: authorizer(settings, options.auth, log),
+    access,
     onLoad: options.onLoad,
-    limits: {
-      waitingBytes: settings.limitWaitingBytes,
-      presenceIds: settings.limitPresenceIds,
-      update: { structs: settings.limitUpdateStructs, clients: settings.limitUpdateClients },
-    },
+    limits: hubLimitsOf(settings),
+    counts,
     log,
     metrics,
+  });
+  const revoker = new Revoker({
+    store: new RevocationStore(database.queries),
+    revocations,
+    hub,
+    log,
   });
   const allowsOrigin = originsAllowed(settings.allowedOrigins, isOpen(settings, options));
   let isDraining = false;
   const upgrade = new Upgrade({
     hub,
     sockets,
+    access,
+    counts,
+    trustProxy: settings.trustProxy ?? [],
     limitFrameBytes: settings.limitFrameBytes,
     limitSendBytes: settings.limitSendBytes,
     log,
@@ -125,7 +147,7 @@ function assemble(settings: Settings, options: ServerOptions, database: Database
     isDraining: () => isDraining,
     isDatabaseThere: async () => !updateLog.isFailing && (await probe.answers()),
   };
-  const listener = getRequestListener(createApp({ health, metrics, allowsOrigin }).fetch);
+  const listener = getRequestListener(createApp({ health, metrics, access, allowsOrigin, log }).fetch);
   // Cannot reject: it answers errors itself.
   const http = new Http((request, response) => void listener(request, response), upgrade);
 
@@ -137,6 +159,7 @@ function assemble(settings: Settings, options: ServerOptions, database: Database
     await hub.close();
   };
   const close = async (signal?: AbortSignal): Promise<CloseResult> => {
+    revoker.close();
     const outcome = await withDeadline(drain(), settings.shutdownMs, signal);
     const unwritten = updateLog.waitingDocuments();
     if (outcome === 'late') log.error({ unwritten }, 'stopped before everything was done');
@@ -149,34 +172,77 @@ function assemble(settings: Settings, options: ServerOptions, database: Database
   let closing: Promise<CloseResult> | undefined;
   return {
     listen: async () => {
+      await revoker.start();
       const port = await http.listen(settings.port, settings.host);
       const url = `http://${settings.host.includes(':') ? `[${settings.host}]` : settings.host}:${port}`;
       log.info({ url, database: database.kind }, 'listening');
       return { port, url };
     },
+    revoke: (request) => revoker.revoke(request),
     close: (signal) => (closing ??= close(signal)),
   };
 }
 
+/** Files that are open beside sockets: database, log, page, and some to spare. */
+const OTHER_FILES = 200;
+
+function countsOf(settings: Settings): LimitOptions {
+  const possible = Math.max(1, openFilesLimit() - OTHER_FILES);
+  const { limitConnections = possible } = settings;
+  if (limitConnections > possible) {
+    throw new IndelibleError(
+      'bad_settings',
+      `LIMIT_CONNECTIONS (limitConnections) ${limitConnections}: the limit of open files allows ${possible} sockets; raise ` +
+        `that first (ulimit -n, LimitNOFILE)`,
+    );
+  }
+  return {
+    connections: limitConnections,
+    connectionsPerAddress: settings.limitConnectionsPerAddress,
+    connectionsPerDocument: settings.limitConnectionsPerDocument,
+    socket: { frames: settings.limitFrames, bytes: settings.limitBytes },
+    user: { frames: settings.limitUserFrames, bytes: settings.limitUserBytes },
+  };
+}
+
+function hubLimitsOf(settings: Settings): HubLimits {
+  return {
+    authMs: settings.limitAuthMs,
+    documents: settings.limitDocuments,
+    waitingBytes: settings.limitWaitingBytes,
+    update: { structs: settings.limitUpdateStructs, clients: settings.limitUpdateClients },
+    document: {
+      documentBytes: settings.limitDocumentBytes,
+      pendingBytes: settings.limitPendingBytes,
+      presence: { ids: settings.limitPresenceIds, bytes: settings.limitPresenceBytes },
+    },
+  };
+}
+
 /** Whether nobody needs a token, and nobody has said that this is meant. */
-function isOpen({ jwtSecret, authMode }: Settings, { auth }: ServerOptions): boolean {
-  return jwtSecret === undefined && auth === undefined && authMode === undefined;
+function isOpen(settings: Settings, { auth }: ServerOptions): boolean {
+  return !hasKey(settings) && auth === undefined && settings.authMode === undefined;
+}
+
+function hasKey({ jwtSecret, jwksUrl }: Settings): boolean {
+  return jwtSecret !== undefined || jwksUrl !== undefined;
 }
 
 function refuseOpenToTheWorld(settings: Settings, options: ServerOptions): void {
   if (!isOpen(settings, options) || isLoopback(settings.host)) return;
   throw new IndelibleError(
     'bad_settings',
-    `HOST (host) ${settings.host} without a key lets everybody do everything: set JWT_SECRET (jwtSecret), or AUTH=none ` +
+    `HOST (host) ${settings.host} without a key lets everybody do everything: set JWT_SECRET or JWKS_URL, or AUTH=none ` +
       `(authMode: 'none') if that is meant`,
   );
 }
 
-function authorizer({ jwtSecret }: Settings, auth: Authorize | undefined, log: Log): Authorize {
+function authorizer(settings: Settings, auth: Authorize | undefined, log: Log): Authorize {
   if (auth !== undefined) {
     return authorizeByProgram(auth, (error) =>
       log.error({ err: error }, 'auth failed: access cannot be checked'),
     );
   }
-  return jwtSecret === undefined ? allowEverybody : authorizeByToken(jwtSecret);
+  const { jwtSecret: secret, jwksUrl, jwtIssuer: issuer, jwtAudience: audience } = settings;
+  return hasKey(settings) ? authorizeByToken({ secret, jwksUrl, issuer, audience }, log) : allowEverybody;
 }

@@ -1,25 +1,55 @@
 import { Hono } from 'hono';
+import { cors } from 'hono/cors';
+import type { ContentfulStatusCode } from 'hono/utils/http-status';
+import { accessRoutes } from './access.ts';
 import { healthRoutes, type HealthSource } from './health.ts';
 import { metricsRoutes } from './metrics.ts';
 import { pageRoutes } from './page.ts';
+import type { Access } from '../auth/access.ts';
 import type { AllowsOrigin } from '../auth/origins.ts';
 import { IndelibleError } from '../errors.ts';
+import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
 
-/** The HTTP side: health, metrics, and the page at `/`. */
+/** How long a browser may remember that it may ask, in seconds. */
+const CORS_SERVES_SECONDS = 600;
+
+/** The HTTP side: access, health, metrics, and the page at `/`. */
 export function createApp(options: {
   health: HealthSource;
   metrics: Metrics;
+  access: Access;
   allowsOrigin: AllowsOrigin;
+  log: Log;
 }): Hono {
+  const { health, metrics, access, allowsOrigin, log } = options;
   return new Hono()
     .use(async (context, next) => {
       const { origin, host } = context.req.header();
-      if (options.allowsOrigin(origin, host)) return next();
-      const { code, message, status } = new IndelibleError('forbidden_origin');
-      return context.json({ code, message }, status as 403);
+      if (!allowsOrigin(origin, host)) throw new IndelibleError('forbidden_origin');
+      await next();
     })
-    .route('/', healthRoutes(options.health))
-    .route('/', metricsRoutes(options.metrics))
-    .route('/', pageRoutes());
+    .use(
+      '/api/*',
+      cors({
+        origin: (origin) => origin,
+        allowHeaders: ['Authorization', 'Content-Type', 'If-None-Match'],
+        exposeHeaders: ['ETag'],
+        maxAge: CORS_SERVES_SECONDS,
+      }),
+    )
+    .route('/', accessRoutes(access))
+    .route('/', healthRoutes(health))
+    .route('/', metricsRoutes(metrics))
+    .route('/', pageRoutes())
+    .notFound((context) => {
+      const { code, message } = new IndelibleError('bad_path');
+      return context.json({ code, message }, 404);
+    })
+    .onError((thrown, context) => {
+      const error = thrown instanceof IndelibleError ? thrown : new IndelibleError('internal_error');
+      if (error !== thrown) log.error({ err: thrown }, 'a request failed');
+      metrics.refused.inc({ code: error.code });
+      return context.json({ code: error.code, message: error.message }, error.status as ContentfulStatusCode);
+    });
 }

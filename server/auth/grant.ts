@@ -6,6 +6,10 @@ export interface Grant {
   /** The `sub` of the token; recorded with every update. `null` when nobody was asked. */
   readonly user: string | null;
   readonly access: 'read' | 'write';
+  /** When it ends, in milliseconds since 1970; never when left out. */
+  readonly expiresAt?: number | undefined;
+  /** When what it rests on was issued, in milliseconds since 1970: a later revocation ends it. None does when left out. */
+  readonly issuedAt?: number | undefined;
 }
 
 /** What is asked at every door: may the bearer of this token open this document? */
@@ -43,6 +47,8 @@ export function authorizeByProgram(decide: Authorize, onFailure: (error: unknown
 /** Programs need not be checked by TypeScript. */
 function isGrant(grant: Partial<Grant> | null | undefined): boolean {
   if (grant?.access !== 'read' && grant?.access !== 'write') return false;
+  if (![grant.expiresAt, grant.issuedAt].every((time) => time === undefined || Number.isFinite(time)))
+    return false;
   return grant.user === null || (typeof grant.user === 'string' && isUserId(grant.user));
 }
 

@@ -1,16 +1,36 @@
-import { SignJWT, jwtVerify } from 'jose';
+import {
+  SignJWT,
+  createLocalJWKSet,
+  createRemoteJWKSet,
+  errors,
+  jwtVerify,
+  type JWTPayload,
+  type JWTVerifyGetKey,
+  type JWTVerifyOptions,
+} from 'jose';
 import { z } from 'zod';
 import { IndelibleError, messageOf } from '../errors.ts';
+import type { Log } from '../log.ts';
 import { accessTo, type Authorize } from './grant.ts';
 import { isUserId } from './names.ts';
 
 /** Clocks of issuer and server may differ by this much. */
 const CLOCK_TOLERANCE_SECONDS = 60;
+/** The key server is asked again for a key that is not known, at most this often. */
+const KEYS_COOLDOWN_MS = 3_000;
+/** Keys are asked for again after this time, so that one that was taken back ends. */
+const KEYS_SERVE_MS = 10 * 60_000;
+const KEYS_TIMEOUT_MS = 5_000;
+
+const SECRET_ALGORITHMS = ['HS256'];
+const PUBLISHED_ALGORITHMS = ['RS256', 'ES256', 'EdDSA'];
 
 const claimsSchema = z.object({
   sub: z.string().refine(isUserId, 'sub is 1 to 255 bytes without control characters'),
   name: z.string().optional(),
   access: z.record(z.string(), z.enum(['read', 'write'])).default({}),
+  exp: z.number(),
+  iat: z.number().optional(),
 });
 
 /** What a token says. */
@@ -22,29 +42,130 @@ export interface TokenClaims {
   readonly access: Readonly<Record<string, 'read' | 'write'>>;
 }
 
-/** Access by JSON Web Tokens (HS256) signed with `secret`. `exp` and `sub` are required. */
-export function authorizeByToken(secret: string): Authorize {
-  const key = new TextEncoder().encode(secret);
+/** Where keys come from, and what else a token must say. */
+export interface TokenOptions {
+  /** HS256 key; or else `jwksUrl`. */
+  readonly secret: string | undefined;
+  /** Address of the JSON Web Key Set of an identity provider. */
+  readonly jwksUrl: string | undefined;
+  readonly issuer: string | undefined;
+  readonly audience: string | undefined;
+}
+
+/** The token of an `Authorization` header. */
+export function bearerOf(authorization: string | undefined): string | null {
+  return /^Bearer (.+)$/i.exec(authorization ?? '')?.[1] ?? null;
+}
+
+/** Access by JSON Web Tokens. `exp` and `sub` are required; a token without `iat` counts as issued long ago. */
+export function authorizeByToken(options: TokenOptions, log: Log): Authorize {
+  const verify = createVerifier(options, log);
   return async ({ token, document }) => {
     if (token === null || token === '') throw new IndelibleError('unauthorized', 'no token');
-    const claims = await verify(token, key);
-    const access = accessTo(document, claims.access);
+    const { sub, access: patterns, exp, iat } = await readClaims(verify, token);
+    const access = accessTo(document, patterns);
     if (access === null) throw new IndelibleError('forbidden');
-    return { user: claims.sub, access };
+    return { user: sub, access, expiresAt: endOf(exp), issuedAt: (iat ?? 0) * 1000 };
   };
 }
 
-async function verify(token: string, key: Uint8Array): Promise<TokenClaims> {
+/** At `exp`; by our clock it may be past already, and then it is the issuer's that counts, a minute behind at most. */
+function endOf(exp: number): number {
+  const end = exp * 1000;
+  return end > Date.now() ? end : end + CLOCK_TOLERANCE_SECONDS * 1000;
+}
+
+type Verify = (token: string) => Promise<JWTPayload>;
+
+async function readClaims(verify: Verify, token: string): Promise<z.output<typeof claimsSchema>> {
   try {
-    const { payload } = await jwtVerify(token, key, {
-      algorithms: ['HS256'],
-      requiredClaims: ['exp', 'sub'],
-      clockTolerance: CLOCK_TOLERANCE_SECONDS,
-    });
-    return claimsSchema.parse(payload);
+    return claimsSchema.parse(await verify(token));
   } catch (error) {
-    throw new IndelibleError('unauthorized', messageOf(error), { cause: error });
+    if (error instanceof IndelibleError) throw error;
+    const code = error instanceof errors.JWTExpired ? 'token_expired' : 'unauthorized';
+    throw new IndelibleError(code, messageOf(error), { cause: error });
   }
+}
+
+function createVerifier({ secret, jwksUrl, issuer, audience }: TokenOptions, log: Log): Verify {
+  const options: JWTVerifyOptions = {
+    algorithms: jwksUrl === undefined ? SECRET_ALGORITHMS : PUBLISHED_ALGORITHMS,
+    requiredClaims: ['exp', 'sub'],
+    clockTolerance: CLOCK_TOLERANCE_SECONDS,
+    ...(issuer !== undefined && { issuer }),
+    ...(audience !== undefined && { audience }),
+  };
+  const secretKey = new TextEncoder().encode(secret);
+  const keyOf = jwksUrl === undefined ? () => secretKey : publishedKeys(jwksUrl, log);
+  return (token) => verifyWith(keyOf, token, options);
+}
+
+async function verifyWith(
+  keyOf: JWTVerifyGetKey,
+  token: string,
+  options: JWTVerifyOptions,
+): Promise<JWTPayload> {
+  try {
+    return (await jwtVerify(token, keyOf, options)).payload;
+  } catch (error) {
+    if (!(error instanceof errors.JWKSMultipleMatchingKeys)) throw error;
+    // A token that does not say which key it was signed with, while there are several: during a rotation, say.
+    for await (const key of error) {
+      try {
+        return (await jwtVerify(token, key, options)).payload;
+      } catch (cause) {
+        if (!(cause instanceof errors.JWSSignatureVerificationFailed)) throw cause;
+      }
+    }
+    throw new errors.JWSSignatureVerificationFailed();
+  }
+}
+
+/**
+ * The keys that an identity provider publishes. While it is away, the keys that are known serve on; a key that is not
+ * known cannot be judged then, which must not look like a refusal.
+ */
+function publishedKeys(url: string, log: Log): JWTVerifyGetKey {
+  const remote = createRemoteJWKSet(new URL(url), {
+    cooldownDuration: KEYS_COOLDOWN_MS,
+    cacheMaxAge: KEYS_SERVE_MS,
+    timeoutDuration: KEYS_TIMEOUT_MS,
+  });
+  const ask: JWTVerifyGetKey = async (header, token) => {
+    const isCoolingDown = remote.coolingDown;
+    try {
+      return await remote(header, token);
+    } catch (error) {
+      // It was not asked, having been asked just now; it may have a new key since.
+      if (!(error instanceof errors.JWKSNoMatchingKey && isCoolingDown)) throw error;
+      await new Promise((resolve) => setTimeout(resolve, KEYS_COOLDOWN_MS));
+      return remote(header, token);
+    }
+  };
+  return async (header, token) => {
+    try {
+      return await ask(header, token);
+    } catch (error) {
+      if (isAboutTheToken(error)) throw error;
+      log.warn({ err: error }, 'the key server cannot be asked');
+      const known = remote.jwks();
+      try {
+        if (known !== undefined) return await createLocalJWKSet(known)(header, token);
+      } catch {
+        // A key that it may have published since.
+      }
+      throw new IndelibleError('auth_unavailable', messageOf(error), { cause: error });
+    }
+  };
+}
+
+/** Whether the key server was asked, or did not have to be, and the token is the one to blame. */
+function isAboutTheToken(error: unknown): boolean {
+  return (
+    error instanceof errors.JWKSNoMatchingKey ||
+    error instanceof errors.JWKSMultipleMatchingKeys ||
+    error instanceof errors.JOSENotSupported
+  );
 }
 
 /**

@@ -5,11 +5,6 @@ export type ClientConnection = ReturnType<Hocuspocus['handleConnection']>;
 
 /** Hocuspocus closes idle sockets itself, with a code that is final for y-websocket. The gateway's heartbeat does it. */
 const NO_TIMEOUT_MS = 2 ** 31 - 1;
-/**
- * Documents that one socket may be opening at once. At Hocuspocus's 100 a client of more would be closed each time that it
- * connects, since it asks for all of them at once; a thousand cost half a MB. Of their state vectors, a thousand may wait.
- */
-const MAX_OPENING_DOCUMENTS = 1_000;
 /** Store time, that is when folding is considered: after this much quiet, at the latest after the maximum. */
 const STORE_QUIET_MS = 2_000;
 const STORE_MAX_MS = 10_000;
@@ -48,6 +43,8 @@ export class LoadAgain extends Error {
 
 export interface HostOptions {
   readonly extension: Extension;
+  /** A client asks for all of its documents at once. */
+  readonly documentsPerSocket: number;
   /** Whether a document must stay in memory though nobody is connected to it. */
   mustStay(name: string): boolean;
   /** Settles when the document in memory, which nobody may attach to any more, is gone. */
@@ -69,7 +66,7 @@ export class Host extends Hocuspocus {
       extensions: [options.extension],
       quiet: true,
       timeout: NO_TIMEOUT_MS,
-      maxPendingDocuments: MAX_OPENING_DOCUMENTS,
+      maxPendingDocuments: options.documentsPerSocket,
       debounce: STORE_QUIET_MS,
       maxDebounce: STORE_MAX_MS,
     });

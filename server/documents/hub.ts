@@ -1,7 +1,9 @@
 import * as Y from 'yjs';
-import type { AccessRequest, Authorize, Grant } from '../auth/grant.ts';
-import { isDocumentName } from '../auth/names.ts';
+import type { Access } from '../auth/access.ts';
+import type { Grant } from '../auth/grant.ts';
+import type { Revocation } from '../auth/revocations.ts';
 import { IndelibleError, messageOf } from '../errors.ts';
+import type { Limits } from '../limits.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Wire } from '../protocol/wire.ts';
@@ -12,27 +14,26 @@ import type { UpdateLog } from '../storage/update-log.ts';
 import type { Acks } from './acks.ts';
 import { Host, LoadAgain, Refusal, type ClientConnection, type Document, type Extension } from './host.ts';
 import type { OnLoad } from './on-load.ts';
-import { OpenDocument } from './open-document.ts';
-import { Session, type HubSocket, type SessionHub } from './session.ts';
-import { checkUpdate, type UpdateLimits } from './update-check.ts';
+import { OpenDocument, type DocumentLimits } from './open-document.ts';
+import { Session, type HubSocket, type SessionHub, type SessionLimits } from './session.ts';
+import { checkUpdate } from './update-check.ts';
 
 /** Pause between attempts to load a document while the database is away; doubled each time up to the maximum. */
 const LOAD_RETRY_MS = 100;
 const LOAD_RETRY_MAX_MS = 1_000;
 
 /** Bounds; see the settings of the same names. */
-export interface HubLimits {
-  readonly waitingBytes: number;
-  readonly presenceIds: number;
-  readonly update: UpdateLimits;
+export interface HubLimits extends SessionLimits {
+  readonly document: DocumentLimits;
 }
 
 export interface HubOptions {
   readonly store: DocumentStore;
   readonly updateLog: UpdateLog;
-  readonly authorize: Authorize;
+  readonly access: Access;
   readonly onLoad: OnLoad | undefined;
   readonly limits: HubLimits;
+  readonly counts: Limits;
   readonly log: Log;
   readonly metrics: Metrics;
 }
@@ -45,6 +46,8 @@ interface SessionContext {
 /** Where connections, documents and the update log meet. */
 export class Hub implements SessionHub {
   readonly limits: HubLimits;
+  readonly counts: Limits;
+  readonly access: Access;
   readonly log: Log;
   readonly metrics: Metrics;
   readonly #options: HubOptions;
@@ -58,10 +61,13 @@ export class Hub implements SessionHub {
   constructor(options: HubOptions) {
     this.#options = options;
     this.limits = options.limits;
+    this.counts = options.counts;
+    this.access = options.access;
     this.log = options.log;
     this.metrics = options.metrics;
     this.#host = new Host({
       extension: this.#hooks(),
+      documentsPerSocket: options.limits.documents,
       mustStay: (name) => options.updateLog.isWaiting(name),
       retiring: (name) => this.#retiring.get(name)?.gone,
       onError: (error, stage) => this.log.error({ err: error, stage }, 'Hocuspocus failed'),
@@ -85,13 +91,15 @@ export class Hub implements SessionHub {
     return this.#host.handleConnection(socket, NO_REQUEST, { session } satisfies SessionContext);
   }
 
-  /**
-   * Decides about access to a document.
-   * @throws {@link IndelibleError} `bad_name`, `unauthorized`, `forbidden`
-   */
-  async authorize(request: AccessRequest): Promise<Grant> {
-    if (!isDocumentName(request.document)) throw new IndelibleError('bad_name');
-    return this.#options.authorize(request);
+  /** Ends the connections whose access a revocation takes back. */
+  endRevoked({ document, user, revokedAt }: Revocation): void {
+    const isRevoked = (grant: Grant) =>
+      (user === null || grant.user === user) && (grant.issuedAt ?? -Infinity) <= revokedAt;
+    for (const open of document === null ? this.#documents.values() : [this.#documents.get(document)]) {
+      for (const { context } of open?.document.getConnections() ?? []) {
+        (context as SessionContext).session.endRevoked(open?.name ?? '', isRevoked);
+      }
+    }
   }
 
   /** Writes an applied update to the log. */
@@ -168,8 +176,8 @@ export class Hub implements SessionHub {
         this.#guard('connected', documentName, () => {
           const { session, grant } = context as SessionContext;
           const open = this.#documents.get(documentName);
-          if (open === undefined) session.end('document_reset');
-          else session.attach(connection, open, grant?.user ?? null);
+          if (open === undefined || grant === undefined) session.end('document_reset');
+          else session.attach(connection, open, grant);
         }),
       onStoreDocument: ({ documentName }) =>
         this.#guard('onStoreDocument', documentName, () => this.#foldIfWorthIt(documentName)),
@@ -226,7 +234,7 @@ export class Hub implements SessionHub {
   #opened(document: Document, stored: StoredDocument | null): void {
     const { name } = document;
     const open: OpenDocument = new OpenDocument(document, stored, {
-      presenceLimit: this.limits.presenceIds,
+      limits: this.limits.document,
       onUpdate: (update, origin) => this.append(open, update, authorOf(origin)),
     });
     if (stored !== null) this.#options.updateLog.remember(name, stored.id);

@@ -1,7 +1,10 @@
 import * as Y from 'yjs';
+import type { ErrorCode } from '../errors.ts';
 import { sameBytes, type StoredDocument } from '../storage/stored-document.ts';
 import type { Document } from './host.ts';
-import { Presence } from './presence.ts';
+import { Presence, type PresenceLimits } from './presence.ts';
+import { StateAnswers } from './state-answers.ts';
+import { wouldWait } from './update-check.ts';
 
 /**
  * Folding is worth it when the tail is long enough to pay for rewriting the snapshot: a quarter of its bytes bounds
@@ -11,15 +14,24 @@ const FOLD_MIN_ROWS = 100;
 const FOLD_MAX_ROWS = 5_000;
 const FOLD_SNAPSHOT_SHARE = 0.25;
 
+/** Bounds; see the settings of the same names. */
+export interface DocumentLimits {
+  readonly documentBytes: number;
+  readonly pendingBytes: number;
+  readonly presence: PresenceLimits;
+}
+
 /** One document in memory. */
 export class OpenDocument {
   readonly document: Document;
   readonly presence: Presence;
+  readonly answers: StateAnswers;
   /** Number of the last update of this document in the update log; everything up to it is what the document holds. */
   lastSequence = 0;
   /** Set when an update threw: what is in memory can no longer be trusted, and nobody may attach to it. */
   isSpoilt = false;
 
+  readonly #limits: DocumentLimits;
   #tailRows: number;
   #tailBytes: number;
   #snapshotBytes: number;
@@ -29,15 +41,16 @@ export class OpenDocument {
 
   /**
    * @param onUpdate - called with every change that did not come through {@link apply}
-   * @param presenceLimit - presence ids that one connection may own
    */
   constructor(
     document: Document,
     stored: StoredDocument | null,
-    options: { onUpdate: (update: Uint8Array, origin: unknown) => void; presenceLimit: number },
+    options: { onUpdate: (update: Uint8Array, origin: unknown) => void; limits: DocumentLimits },
   ) {
     this.document = document;
-    this.presence = new Presence(document, options.presenceLimit);
+    this.presence = new Presence(document, options.limits.presence);
+    this.answers = new StateAnswers(document);
+    this.#limits = options.limits;
     const tail = stored?.tail ?? [];
     this.#tailRows = tail.length;
     this.#tailBytes = tail.reduce((sum, { update }) => sum + update.byteLength, 0);
@@ -50,6 +63,19 @@ export class OpenDocument {
 
   get name(): string {
     return this.document.name;
+  }
+
+  /**
+   * Why an update cannot be taken in; `null` when it can. Deleting is always possible, and so is what brings nothing new.
+   * @param update - one that passes the check
+   */
+  refusalOf(update: Uint8Array): ErrorCode | null {
+    const { documentBytes, pendingBytes } = this.#limits;
+    if (this.#pendingBytes + update.byteLength > pendingBytes && wouldWait(this.document, update)) {
+      return 'too_much_pending';
+    }
+    const isTooLarge = this.#snapshotBytes + this.#tailBytes + update.byteLength > documentBytes;
+    return isTooLarge && holdsStructs(update) && !this.contains(update) ? 'document_too_large' : null;
   }
 
   /**
@@ -79,6 +105,11 @@ export class OpenDocument {
   get isWaitingForMore(): boolean {
     const { store } = this.document;
     return store.pendingStructs !== null || store.pendingDs !== null;
+  }
+
+  get #pendingBytes(): number {
+    const { pendingStructs, pendingDs } = this.document.store;
+    return (pendingStructs?.update.byteLength ?? 0) + (pendingDs?.byteLength ?? 0);
   }
 
   /** Whether a read-only client's answer holds nothing that the document lacks. */
@@ -120,4 +151,9 @@ export class OpenDocument {
   notFolded(): void {
     this.#minRows = this.#tailRows * 2;
   }
+}
+
+/** An update begins with the number of clients that wrote something in it; one that only deletes has none. */
+function holdsStructs(update: Uint8Array): boolean {
+  return update[0] !== 0;
 }

@@ -1,5 +1,6 @@
 import { applyAwarenessUpdate, encodeAwarenessUpdate } from 'y-protocols/awareness';
-import { LEFT, readPresence, writePresence, type PresenceEntry } from '../protocol/presence.ts';
+import { IndelibleError } from '../errors.ts';
+import { LEFT, identified, readPresence, writePresence, type PresenceEntry } from '../protocol/presence.ts';
 import { Clocks } from './clocks.ts';
 import type { Connection, Document } from './host.ts';
 
@@ -8,6 +9,14 @@ export interface Speaker {
   readonly connection: Connection;
   /** `null` when nobody was asked. */
   readonly user: string | null;
+}
+
+/** Bounds on what one connection may say. */
+export interface PresenceLimits {
+  /** Ids that it may own. */
+  readonly ids: number;
+  /** Characters of one state as JSON. */
+  readonly bytes: number;
 }
 
 interface Owner extends Speaker {
@@ -31,23 +40,22 @@ interface Owner extends Speaker {
  */
 export class Presence {
   readonly #document: Document;
-  readonly #limit: number;
+  readonly #limits: PresenceLimits;
   readonly #clocks: Clocks;
   readonly #owners = new Map<number, Owner>();
   /** The id with which a connection introduced itself. */
   readonly #homes = new WeakMap<Connection, number>();
   readonly #met = new WeakSet<Connection>();
 
-  /** @param limit - ids that one connection may own */
-  constructor(document: Document, limit: number) {
+  constructor(document: Document, limits: PresenceLimits) {
     this.#document = document;
-    this.#limit = limit;
+    this.#limits = limits;
     this.#clocks = new Clocks(document);
   }
 
   /**
-   * Takes an awareness update of a connection.
-   * @throws when it does not decode; nothing is changed then
+   * Takes an awareness update of a connection. Whose it is, by their token, is written into their states.
+   * @throws when it does not decode, and {@link IndelibleError} `presence_too_large`; no state is changed then
    */
   receive(speaker: Speaker, update: Uint8Array): void {
     const { connection } = speaker;
@@ -55,9 +63,14 @@ export class Presence {
     const isIntroduction = !this.#met.has(connection);
     this.meet(connection);
     if (entries.length === 1 && entries[0]) this.#claim(speaker, entries[0], isIntroduction);
-    const accepted = entries
-      .filter((entry) => this.#isSaidByOwner(connection, entry))
-      .flatMap((entry) => this.#clocks.stamp(entry, isIntroduction) ?? []);
+    // Not what it repeats of others, which may have grown by their identity.
+    const own = entries.filter((entry) => this.#isSaidByOwner(connection, entry));
+    if (own.some(({ state }) => state.length > this.#limits.bytes)) {
+      throw new IndelibleError('presence_too_large');
+    }
+    const accepted = own.flatMap(
+      (entry) => this.#clocks.stamp(identified(entry, speaker.user), isIntroduction) ?? [],
+    );
     if (accepted.length === 0) return;
     const origin = { source: 'connection', connection };
     applyAwarenessUpdate(this.#document.awareness, writePresence(accepted), origin);
@@ -88,7 +101,7 @@ export class Presence {
     const owner = this.#owners.get(entry.id);
     if (owner?.connection === connection || entry.state === LEFT) return;
     if (isIntroduction ? this.#isTaken(speaker, entry.id) : !this.#isFree(speaker, entry)) return;
-    if (!this.#document.hasConnection(connection) || this.#owned(connection) >= this.#limit) return;
+    if (!this.#document.hasConnection(connection) || this.#owned(connection) >= this.#limits.ids) return;
     if (isIntroduction) this.#homes.set(connection, entry.id);
     if (owner !== undefined) this.#document.connections.get(owner.connection)?.clients.delete(entry.id);
     this.#document.connections.get(connection)?.clients.add(entry.id);

@@ -1,6 +1,8 @@
 import * as Y from 'yjs';
-import { closeCodeOf, messageOf, type ErrorCode } from '../errors.ts';
-import type { AccessRequest, Grant } from '../auth/grant.ts';
+import type { Access } from '../auth/access.ts';
+import type { Grant } from '../auth/grant.ts';
+import { IndelibleError, closeCodeOf, messageOf, type ErrorCode } from '../errors.ts';
+import type { Limits, Meter } from '../limits.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
 import {
@@ -9,14 +11,19 @@ import {
   addressLength,
   documentOf,
   encodeAwareness,
+  encodeDenied,
+  encodeGranted,
+  encodeSync,
   encodeSyncStatus,
   encodeToken,
   isUpdate,
   readDenied,
+  readFrame,
   type Frame,
 } from '../protocol/frames.ts';
 import type { Wire } from '../protocol/wire.ts';
 import { Acks } from './acks.ts';
+import { Expiry } from './expiry.ts';
 import type { ClientConnection, Connection } from './host.ts';
 import type { OpenDocument } from './open-document.ts';
 import { checkUpdate, type UpdateLimits } from './update-check.ts';
@@ -25,17 +32,35 @@ import { WaitingFrames } from './waiting-frames.ts';
 /** What a session needs of its socket, whatever its transport. */
 export interface HubSocket {
   readonly isOpen: boolean;
-  send(frame: Uint8Array): void;
+  send(frame: Uint8Array, options?: SendOptions): void;
+  /** Reads no more for so many milliseconds. */
+  rest(ms: number): void;
   close(code: number, reason: string): void;
+}
+
+export interface SendOptions {
+  /** May be left out for a client that is slow; the socket asks for all of it again later ({@link Session.catchUp}). */
+  readonly isPresence?: boolean | undefined;
+  /** Called when the frame has left, or never will. */
+  readonly onSent?: (() => void) | undefined;
+}
+
+/** Bounds on one session; see the settings of the same names. */
+export interface SessionLimits {
+  readonly authMs: number;
+  readonly documents: number;
+  readonly waitingBytes: number;
+  readonly update: UpdateLimits;
 }
 
 /** What a session needs of the hub. */
 export interface SessionHub {
-  readonly limits: { readonly waitingBytes: number; readonly update: UpdateLimits };
+  readonly limits: SessionLimits;
+  readonly counts: Limits;
+  readonly access: Access;
   readonly log: Log;
   readonly metrics: Metrics;
   register(session: Session): ClientConnection;
-  authorize(request: AccessRequest): Promise<Grant>;
   append(open: OpenDocument, update: Uint8Array, author: string | null): void;
   settle(acks: Acks): void;
   forget(acks: Acks): void;
@@ -48,6 +73,16 @@ interface Attached {
   readonly connection: Connection;
   readonly acks: Acks;
   readonly user: string | null;
+  readonly expiry: Expiry;
+  grant: Grant;
+  /** Why the grant ends at its time: not for being old, if a newer token could not be judged. */
+  endsAs: ErrorCode;
+  /** How often the client has presented another token. */
+  renewals: number;
+  /** Set while an answer to a state vector is on its way. */
+  isAnswering: boolean;
+  /** What was asked meanwhile: the latest, since it holds what those before it do. */
+  nextQuestion: Uint8Array | undefined;
 }
 
 /** Refusals that end by themselves, unlike a document whose storage is damaged. */
@@ -59,17 +94,22 @@ const OPEN = 1;
 const CLOSED = 3;
 
 /**
- * One socket in the hub: takes its frames apart, handles edits and presence, and hands everything else (tokens, state
- * vectors, closing) to Hocuspocus. Frames for a document that is still opening wait, up to a limit.
+ * One socket in the hub: takes its frames apart, decides what they may do, handles edits, state vectors and presence, and
+ * leaves first tokens and Close frames to Hocuspocus. Frames for a document that is still opening wait, up to a limit.
  */
 export class Session {
   readonly wire: Wire;
   readonly #hub: SessionHub;
   readonly #socket: HubSocket;
   readonly #client: ClientConnection;
+  readonly #meter: Meter;
   readonly #attached = new Map<string, Attached>();
+  /** Addresses whose token was presented and is being judged, or whose document is being loaded. */
+  readonly #opening = new Set<string>();
   readonly #waiting: WaitingFrames;
   #granted: Grant | undefined;
+  #authTimer: NodeJS.Timeout | undefined;
+  #hasPresented = false;
   /** Whether presence is sent; see {@link Session.#greet}. */
   #isGreeted: boolean;
   #isClosed = false;
@@ -78,26 +118,34 @@ export class Session {
     this.#hub = hub;
     this.#socket = socket;
     this.wire = wire;
+    this.#meter = hub.counts.meter();
     this.#waiting = new WaitingFrames(hub.limits.waitingBytes);
     this.#isGreeted = wire.protocol === 'hocuspocus';
     this.#client = hub.register(this);
+    if (wire.protocol === 'hocuspocus') this.#expectToken();
   }
 
   /** Opens the document of a y-websocket socket, whose access is decided already. */
   open(document: string, grant: Grant): void {
     this.#granted = grant;
+    this.#opening.add(document);
     this.#client.handleMessage(encodeToken(document, ''));
   }
 
   /** Decides what this session may do with a document. */
   async authorize(document: string, token: string): Promise<Grant> {
-    return this.#granted ?? this.#hub.authorize({ document, token: token || null });
+    return this.#granted ?? this.#hub.access.decide({ document, token: token || null });
   }
 
   /** Takes a frame of the client. Never throws. */
   receive(bytes: Uint8Array): void {
     // A socket goes on delivering what it had received while it closes.
     if (this.#isClosed) return;
+    const rest = this.#meter.charge(bytes.byteLength);
+    if (rest > 0) {
+      this.#hub.metrics.throttled.inc();
+      this.#socket.rest(rest);
+    }
     let frame: Frame;
     try {
       frame = this.wire.read(bytes);
@@ -110,49 +158,123 @@ export class Session {
       case MessageType.SyncReply:
       case MessageType.Awareness:
       case MessageType.QueryAwareness:
-        if (frame.step !== SyncStep.StateVector) this.#handleOrWait(frame);
-        // Hocuspocus would close the document, and leave the socket open.
-        else if (!isStateVector(frame.payload)) this.end('bad_frame');
-        else this.#forward(bytes);
+        this.#handleOrWait(frame);
         break;
       case MessageType.Auth:
+        if (this.#find(frame) === undefined && !this.#opening.has(frame.address)) this.#present(frame, bytes);
+        else this.#handleOrWait(frame);
+        break;
       case MessageType.Close:
         // A y-websocket socket has one document, opened before its first frame.
-        if (this.wire.protocol === 'hocuspocus') this.#forward(bytes);
+        if (this.wire.protocol === 'hocuspocus') this.#client.handleMessage(bytes);
         break;
       default:
       // Nothing that this server answers; a client may have use for it elsewhere.
     }
   }
 
-  #forward(bytes: Uint8Array): void {
-    this.#client.handleMessage(this.wire.toHocuspocus(bytes));
+  /** The first token for a document: Hocuspocus asks us about it, and loads the document. */
+  #present({ address }: Frame, bytes: Uint8Array): void {
+    if (this.wire.protocol !== 'hocuspocus') return;
+    this.#hasPresented = true;
+    if (this.#attached.size + this.#opening.size >= this.#hub.limits.documents) {
+      this.#deny(address, 'too_many_documents');
+      return;
+    }
+    this.#opening.add(address);
+    this.#client.handleMessage(bytes);
+  }
+
+  #find({ address }: Frame): Attached | undefined {
+    return this.#attached.get(address) ?? this.#attached.get(documentOf(address));
   }
 
   #handleOrWait(frame: Frame): void {
-    const attached = this.#attached.get(frame.address) ?? this.#attached.get(documentOf(frame.address));
-    if (attached !== undefined) this.#handle(attached, frame);
-    else if (!this.#waiting.add(frame)) this.end('too_many_waiting');
+    const attached = this.#find(frame);
+    if (attached !== undefined) {
+      this.#handle(attached, frame);
+    } else if (!this.#waiting.add(frame)) {
+      this.end('too_many_waiting');
+    } else if (!this.#opening.has(frame.address)) {
+      // A provider may send an edit before its token, which it may have to fetch.
+      this.#expectToken();
+    }
+  }
+
+  #expectToken(): void {
+    this.#authTimer ??= setTimeout(() => {
+      this.#authTimer = undefined;
+      this.#endWait();
+    }, this.#hub.limits.authMs);
+  }
+
+  /** No token has come for what is waiting. */
+  #endWait(): void {
+    if (!this.#hasPresented) {
+      this.end('auth_late');
+      return;
+    }
+    for (const address of this.#waiting.addresses()) {
+      if (!this.#opening.has(address)) this.#deny(address, 'auth_late');
+    }
   }
 
   #handle(attached: Attached, frame: Frame): void {
-    if (frame.type === MessageType.QueryAwareness) {
-      this.send(encodeAwareness(attached.connection.messageAddress, attached.open.presence.encode()));
-    } else if (frame.type === MessageType.Awareness) {
-      this.#receivePresence(attached, frame.payload);
-    } else if (frame.step === SyncStep.Missing || frame.step === SyncStep.Update) {
-      this.#receiveEdit(attached, frame);
-    } else {
-      this.end('bad_frame');
+    switch (frame.type) {
+      case MessageType.Auth:
+        // Never rejects.
+        if (frame.token !== undefined) void this.#renew(attached, frame.token);
+        return;
+      case MessageType.QueryAwareness:
+        this.#tellPresence(attached);
+        break;
+      case MessageType.Awareness:
+        this.#receivePresence(attached, frame.payload);
+        break;
+      default:
+        if (frame.step === SyncStep.StateVector) {
+          this.#receiveQuestion(attached, frame.payload);
+          return;
+        }
+        if (frame.step === SyncStep.Missing || frame.step === SyncStep.Update)
+          this.#receiveEdit(attached, frame);
+        else this.end('bad_frame');
     }
     if (!this.#isGreeted) this.#greet(attached);
+  }
+
+  /** Asked for what it lacks, the server tells, and asks in return. */
+  #receiveQuestion(attached: Attached, stateVector: Uint8Array): void {
+    if (!isStateVector(stateVector)) {
+      this.end('bad_frame');
+    } else if (attached.isAnswering) {
+      // One at a time: the question costs 20 bytes, and the answer may be the whole document.
+      attached.nextQuestion = stateVector.slice();
+    } else {
+      this.#answer(attached, stateVector);
+    }
+  }
+
+  #answer(attached: Attached, stateVector: Uint8Array): void {
+    const { open, connection } = attached;
+    const address = connection.messageAddress;
+    attached.isAnswering = true;
+    this.#write(open.answers.frame(address, stateVector), {
+      onSent: () => {
+        attached.isAnswering = false;
+        const next = attached.nextQuestion;
+        attached.nextQuestion = undefined;
+        if (next !== undefined && !this.#isClosed) this.#answer(attached, next);
+      },
+    });
+    this.#write(encodeSync(address, SyncStep.StateVector, Y.encodeStateVector(open.document)));
   }
 
   #receivePresence(attached: Attached, update: Uint8Array): void {
     try {
       attached.open.presence.receive(attached, update);
-    } catch {
-      this.end('bad_frame');
+    } catch (error) {
+      this.end(error instanceof IndelibleError ? error.code : 'bad_frame');
     }
   }
 
@@ -160,10 +282,19 @@ export class Session {
    * A y-websocket client sends back every state that it is sent. So it is sent none before it has answered our step 1 or
    * has said who it is, which it does first: then what it says first is about itself, and no repeat.
    */
-  #greet({ open, connection }: Attached): void {
+  #greet(attached: Attached): void {
     this.#isGreeted = true;
-    open.presence.meet(connection);
-    this.send(encodeAwareness(connection.messageAddress, open.presence.encode()));
+    attached.open.presence.meet(attached.connection);
+    this.#tellPresence(attached);
+  }
+
+  #tellPresence({ open, connection }: Attached): void {
+    this.#write(encodeAwareness(connection.messageAddress, open.presence.encode()), { isPresence: true });
+  }
+
+  /** Sends everybody's presence again, some of which the client was spared. */
+  catchUp(): void {
+    if (this.#isGreeted) for (const attached of this.#attached.values()) this.#tellPresence(attached);
   }
 
   #receiveEdit(attached: Attached, { step, payload }: Frame): void {
@@ -175,6 +306,11 @@ export class Session {
       if (step === SyncStep.Missing && open.contains(payload)) acks.owe(open.lastSequence, since);
       else acks.oweRefusal(since);
       this.#hub.settle(acks);
+      return;
+    }
+    const refusal = open.refusalOf(payload);
+    if (refusal !== null) {
+      this.#takeAway(attached, refusal);
       return;
     }
     const update = this.#apply(attached, payload);
@@ -212,29 +348,106 @@ export class Session {
   }
 
   /** Hocuspocus has connected this session to a document. */
-  attach(connection: Connection, open: OpenDocument, user: string | null): void {
+  attach(connection: Connection, open: OpenDocument, grant: Grant): void {
     const address = connection.messageAddress;
+    this.#opening.delete(address);
     const ack = { yes: encodeSyncStatus(address, true), no: encodeSyncStatus(address, false) };
     const acks = new Acks(
-      (committed) => this.send(committed ? ack.yes : ack.no),
+      (committed) => this.#write(committed ? ack.yes : ack.no),
       (seconds) => this.#hub.metrics.ackSeconds.observe(seconds),
     );
-    const attached: Attached = { open, connection, acks, user };
+    const attached: Attached = {
+      open,
+      connection,
+      acks,
+      user: grant.user,
+      expiry: new Expiry(() => this.#takeAway(attached, attached.endsAs)),
+      grant,
+      endsAs: 'token_expired',
+      renewals: 0,
+      isAnswering: false,
+      nextQuestion: undefined,
+    };
     connection.onClose(() => this.#detach(address, attached));
     if (open.isSpoilt) {
       this.end('document_reset');
       return;
     }
+    if (!this.#join(attached)) return;
     // Hocuspocus may have closed it again already, for a Close frame that was waiting: its edits still count.
     if (open.document.hasConnection(connection)) this.#attached.set(address, attached);
     this.#handleWaiting(address, attached);
+  }
+
+  /** Counts the connection, and looks once more at what may have changed while the document was loaded. */
+  #join(attached: Attached): boolean {
+    const { open, connection, user, grant, expiry } = attached;
+    try {
+      const leave = this.#hub.counts.join(open.name);
+      connection.onClose(leave);
+      if (this.#hub.access.isRevoked(open.name, grant)) throw new IndelibleError('revoked');
+    } catch (error) {
+      this.#takeAway(attached, codeOf(error));
+      return false;
+    }
+    if (user !== null) this.#meter.countFor(user);
+    expiry.set(grant.expiresAt);
+    return true;
+  }
+
+  /** Another token for an open document: for the same user, it takes the place of the one before at once. */
+  async #renew(attached: Attached, token: string): Promise<void> {
+    const renewal = (attached.renewals += 1);
+    const { open, connection, user } = attached;
+    const isOver = () => renewal !== attached.renewals || !open.document.hasConnection(connection);
+    try {
+      const grant = await this.#hub.access.decide({ document: open.name, token: token || null });
+      if (isOver()) return;
+      if (grant.user !== user) throw new IndelibleError('forbidden', 'another user');
+      attached.grant = grant;
+      attached.endsAs = 'token_expired';
+      attached.expiry.set(grant.expiresAt);
+      connection.readOnly = grant.access === 'read';
+      this.#write(encodeGranted(connection.messageAddress, grant.access));
+    } catch (error) {
+      const code = codeOf(error);
+      // It may be good, so the one before serves to its end.
+      if (code === 'auth_unavailable') attached.endsAs = code;
+      else if (!isOver()) this.#takeAway(attached, code);
+    }
+  }
+
+  /** Ends this session's access to a document if that was taken back. */
+  endRevoked(document: string, isRevoked: (grant: Grant) => boolean): void {
+    for (const attached of this.#attached.values()) {
+      if (attached.open.name === document && isRevoked(attached.grant)) this.#takeAway(attached, 'revoked');
+    }
+  }
+
+  /** Takes a document from the client, saying why. The socket closes once it has no other. */
+  #takeAway({ connection }: Attached, code: ErrorCode): void {
+    const address = connection.messageAddress;
+    const isLast = [...this.#attached.keys(), ...this.#opening].every((other) => other === address);
+    if (this.wire.protocol === 'y-websocket' || isLast) {
+      this.end(code);
+      return;
+    }
+    this.#deny(address, code);
+    connection.close({ code: closeCodeOf(code), reason: code });
+  }
+
+  #deny(address: string, code: ErrorCode): void {
+    this.#hub.metrics.refused.inc({ code });
+    this.#waiting.take(address);
+    this.#write(encodeDenied(address, code));
   }
 
   #handleWaiting(address: string, attached: Attached): void {
     for (const frame of this.#waiting.take(address)) if (!this.#isClosed) this.#handle(attached, frame);
   }
 
-  #detach(address: string, { open, connection, acks }: Attached): void {
+  #detach(address: string, { open, connection, acks, expiry }: Attached): void {
+    expiry.clear();
     if (this.#attached.get(address)?.connection === connection) this.#attached.delete(address);
     open.presence.release(connection);
     this.#hub.forget(acks);
@@ -250,15 +463,20 @@ export class Session {
   /** Sends a frame of Hocuspocus to the client. */
   send(frame: Uint8Array): void {
     const start = addressLength(frame);
-    if (!this.#isGreeted && frame[start] === MessageType.Awareness) return;
-    const message = this.wire.toClient(frame);
-    if (message !== null) this.#socket.send(message);
+    const isPresence = frame[start] === MessageType.Awareness;
+    if (!this.#isGreeted && isPresence) return;
+    this.#write(frame, { isPresence });
     if (isUpdate(frame, start)) {
       this.#hub.metrics.updatesOut.inc();
       return;
     }
     const reason = readDenied(frame, start);
     if (reason !== null) this.#refused(frame, reason);
+  }
+
+  #write(frame: Uint8Array, options?: SendOptions): void {
+    const message = this.wire.toClient(frame);
+    if (message !== null) this.#socket.send(message, options);
   }
 
   /** Sends a frame that changes nothing. */
@@ -269,6 +487,8 @@ export class Session {
 
   /** A refused document ends a y-websocket socket; other sockets may have more documents. */
   #refused(frame: Uint8Array, reason: string): void {
+    const { address } = readFrame(frame);
+    this.#opening.delete(address);
     const code = closeCodeOf(reason);
     // A provider does not ask again for a document that it was refused, but it does when its socket comes back. So the
     // socket ends when that may help, also one with more documents where it will soon: they all come back.
@@ -277,7 +497,7 @@ export class Session {
     if (this.wire.protocol === 'y-websocket' || mayHelpSoon || (mayHelp && this.#attached.size === 0)) {
       this.close(code, reason);
     } else {
-      this.#waiting.take(this.wire.read(frame).address);
+      this.#waiting.take(address);
     }
   }
 
@@ -298,7 +518,10 @@ export class Session {
   closed(code: number, reason: string): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
+    clearTimeout(this.#authTimer);
+    this.#meter.release();
     this.#waiting.clear();
+    this.#opening.clear();
     try {
       this.#client.handleClose({ code, reason });
     } catch (error) {
@@ -314,4 +537,8 @@ function isStateVector(bytes: Uint8Array): boolean {
   } catch {
     return false;
   }
+}
+
+function codeOf(error: unknown): ErrorCode {
+  return error instanceof IndelibleError ? error.code : 'internal_error';
 }

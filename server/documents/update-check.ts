@@ -13,6 +13,7 @@
  * (yjs 13.6: `lazyStructReaderGenerator`, `readItemContent`, `readDeleteSet`)
  */
 import * as decoding from 'lib0/decoding';
+import * as Y from 'yjs';
 import { IndelibleError } from '../errors.ts';
 import { isShallow } from '../protocol/presence.ts';
 
@@ -201,4 +202,31 @@ function isObject(value: unknown): boolean {
 
 function refuseIf(isWrong: boolean, what: string): void {
   if (isWrong) throw new IndelibleError('bad_update', what);
+}
+
+/**
+ * Whether Yjs would keep some of an update aside, because edits that it builds on are missing. Decodes the update, so only
+ * for one that would matter.
+ * @param update - one that passes the check
+ */
+export function wouldWait(doc: Y.Doc, update: Uint8Array): boolean {
+  const { structs, ds } = Y.decodeUpdate(update);
+  const ends = new Map<number, number>();
+  const known = (client: number) => Math.max(Y.getState(doc.store, client), ends.get(client) ?? 0);
+  for (const struct of structs) {
+    if (struct instanceof Y.Skip) continue;
+    const { client, clock } = struct.id;
+    if (clock > known(client)) return true;
+    ends.set(client, clock + struct.length);
+  }
+  const isMissing = ({ client, clock }: Y.ID) => clock >= known(client);
+  if (structs.some((struct) => struct instanceof Y.Item && referencesOf(struct).some(isMissing))) return true;
+  return [...ds.clients].some(([client, ranges]) =>
+    ranges.some(({ clock, len }) => clock + len > known(client)),
+  );
+}
+
+/** The ids that an item that was only decoded refers to. */
+function referencesOf({ origin, rightOrigin, parent }: Y.Item): Y.ID[] {
+  return [origin, rightOrigin, parent instanceof Y.ID ? parent : null].filter((id) => id !== null);
 }

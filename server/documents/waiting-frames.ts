@@ -31,6 +31,11 @@ export class WaitingFrames {
     return taken;
   }
 
+  /** The addresses that frames are waiting for. */
+  addresses(): Set<string> {
+    return new Set(this.#frames.map(({ address }) => address));
+  }
+
   clear(): void {
     this.#frames = [];
     this.#bytes = 0;

@@ -2,13 +2,16 @@ import type { Socket as TcpSocket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { WebSocket } from 'ws';
 import type { Hub } from '../documents/hub.ts';
-import type { HubSocket, Session } from '../documents/session.ts';
+import type { HubSocket, SendOptions, Session } from '../documents/session.ts';
 import { isOurCloseCode } from '../errors.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Wire } from '../protocol/wire.ts';
 
 /** Pings that may go unanswered before a peer is taken for dead. */
 const MISSED_PINGS = 2;
+
+/** At this share of its limit a slow reader is spared presence, which is replaced by the next anyway. */
+const PRESENCE_SHARE = 0.25;
 
 /** Codes of the WebSocket protocol: normal, going away, no code, cut off, wrong data, too large. */
 const KNOWN_CODES: ReadonlySet<number> = new Set([1000, 1001, 1005, 1006, 1007, 1009]);
@@ -31,7 +34,11 @@ export class Socket implements HubSocket {
   readonly #openedAt = performance.now();
   #missedPings = 0;
   #bytesRead = 0;
+  /** While the log is full, all sockets; while it has sent too much, this one. */
   #isPaused = false;
+  #restTimer: NodeJS.Timeout | undefined;
+  #isReading = true;
+  #isSpared = false;
   #isCorked = false;
   #isQuiet = false;
   /** The largest frame that may still be waiting. */
@@ -56,22 +63,38 @@ export class Socket implements HubSocket {
     return this.#ws.readyState === this.#ws.OPEN;
   }
 
-  send(frame: Uint8Array): void {
+  send(frame: Uint8Array, { isPresence = false, onSent }: SendOptions = {}): void {
     if (!this.isOpen) return;
+    const { metrics, limitSendBytes } = this.#options;
     const waiting = this.#ws.bufferedAmount;
     if (waiting === 0) this.#largestWaiting = 0;
     // One frame may be larger than the limit: a large document, which could never be opened otherwise.
-    if (waiting - this.#largestWaiting > this.#options.limitSendBytes) {
-      // A close frame would wait behind everything that this client does not read.
-      this.#options.metrics.refused.inc({ code: 'slow_reader' });
-      this.#ws.terminate();
+    const late = waiting - this.#largestWaiting;
+    if (late > limitSendBytes) {
+      // The close frame waits behind everything that this client does not read; `closeTimeout` ends that.
+      this.session.end('slow_reader');
+      return;
+    }
+    if (isPresence && late > limitSendBytes * PRESENCE_SHARE) {
+      metrics.sparedPresence.inc();
+      this.#spare();
       return;
     }
     this.#cork();
     this.#isQuiet = false;
     this.#largestWaiting = Math.max(this.#largestWaiting, frame.byteLength);
-    this.#options.metrics.bytesOut.inc(frame.byteLength);
-    this.#ws.send(frame);
+    metrics.bytesOut.inc(frame.byteLength);
+    this.#ws.send(frame, onSent);
+  }
+
+  /** What it is spared it gets when it has caught up. */
+  #spare(): void {
+    if (this.#isSpared) return;
+    this.#isSpared = true;
+    this.#tcp.once('drain', () => {
+      this.#isSpared = false;
+      this.session.catchUp();
+    });
   }
 
   close(code: number, reason: string): void {
@@ -87,9 +110,25 @@ export class Socket implements HubSocket {
   /** Stops or goes on reading. A client that is not read fills its own buffers and waits; nothing is dropped. */
   pause(isPaused: boolean): void {
     this.#isPaused = isPaused;
+    this.#readOrNot();
+  }
+
+  rest(ms: number): void {
+    clearTimeout(this.#restTimer);
+    this.#restTimer = setTimeout(() => {
+      this.#restTimer = undefined;
+      this.#readOrNot();
+    }, ms);
+    this.#readOrNot();
+  }
+
+  #readOrNot(): void {
+    const isReading = !this.#isPaused && this.#restTimer === undefined;
+    if (isReading === this.#isReading) return;
+    this.#isReading = isReading;
     this.#missedPings = 0;
-    if (isPaused) this.#ws.pause();
-    else this.#ws.resume();
+    if (isReading) this.#ws.resume();
+    else this.#ws.pause();
   }
 
   /**
@@ -100,7 +139,7 @@ export class Socket implements HubSocket {
     if (this.#isQuiet) this.session.keepAlive();
     this.#isQuiet = true;
     // We do not read its answers.
-    if (this.#isPaused) return;
+    if (!this.#isReading) return;
     // Whatever arrives is a sign of life: an answer cannot overtake a large frame that is still on its way.
     const { bytesRead } = this.#tcp;
     if (bytesRead !== this.#bytesRead) this.#missedPings = 0;
@@ -135,6 +174,7 @@ export class Socket implements HubSocket {
     metrics.connections.dec({ protocol: wire.protocol });
     metrics.closes.inc({ code: labelOf(code) });
     metrics.connectionSeconds.observe((performance.now() - this.#openedAt) / 1000);
+    clearTimeout(this.#restTimer);
     onClose();
     this.session.closed(code, reason);
   }

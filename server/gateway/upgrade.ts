@@ -1,21 +1,32 @@
-import type { IncomingMessage } from 'node:http';
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { STATUS_CODES } from 'node:http';
+import proxyAddress from 'proxy-addr';
 import { WebSocketServer } from 'ws';
+import type { Access } from '../auth/access.ts';
 import { documentNameOf } from '../auth/names.ts';
 import type { AllowsOrigin } from '../auth/origins.ts';
 import type { Grant } from '../auth/grant.ts';
 import type { Hub } from '../documents/hub.ts';
+import { bearerOf } from '../auth/tokens.ts';
 import { IndelibleError } from '../errors.ts';
+import type { Limits, Release } from '../limits.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
 import { hocuspocusWire, yWebsocketWire } from '../protocol/wire.ts';
 import { Socket } from './socket.ts';
 import type { Sockets } from './sockets.ts';
 
+/** How long a client may take to answer a close frame, and a slow one to read what waits before it. */
+const CLOSE_TIMEOUT_MS = 5_000;
+
 export interface UpgradeOptions {
   readonly hub: Hub;
   readonly sockets: Sockets;
+  readonly access: Access;
+  readonly counts: Limits;
+  /** Whose X-Forwarded-For is believed, by {@link https://www.npmjs.com/package/proxy-addr proxy-addr}. */
+  readonly trustProxy: readonly string[];
   readonly limitFrameBytes: number;
   readonly limitSendBytes: number;
   readonly log: Log;
@@ -32,34 +43,51 @@ interface Door {
   readonly wantsAcks: boolean;
 }
 
+/** A request that may become a socket. */
+interface Admitted {
+  readonly door: Door;
+  /** `null` for a Hocuspocus socket. */
+  readonly grant: Grant | null;
+  readonly release: Release;
+}
+
 /** Turns HTTP upgrades into sockets: a flat list of checks, each of which refuses and returns. */
 export class Upgrade {
   readonly #options: UpgradeOptions;
   readonly #server: WebSocketServer;
+  readonly #trusts: (address: string, hop: number) => boolean;
 
   constructor(options: UpgradeOptions) {
     this.#options = options;
-    this.#server = new WebSocketServer({
+    const server = {
       noServer: true,
       clientTracking: false,
       maxPayload: options.limitFrameBytes,
       // Edits are small, and a deflate context is 300 KB a socket.
       perMessageDeflate: false,
-    });
+      handleProtocols: selectProtocol,
+      // Not in its types yet.
+      closeTimeout: CLOSE_TIMEOUT_MS,
+    };
+    this.#server = new WebSocketServer(server);
+    this.#trusts = proxyAddress.compile([...options.trustProxy]);
   }
 
   /** Handles an `upgrade` event. Never rejects. */
   async handle(request: IncomingMessage, tcp: Duplex, head: Buffer): Promise<void> {
     tcp.on('error', ignore);
+    let release: Release | undefined;
     try {
       if (!this.#isAllowed(request)) throw new IndelibleError('forbidden_origin');
       if (this.#options.isDraining()) throw new IndelibleError('draining');
+      release = this.#options.counts.admit(proxyAddress(request, this.#trusts));
       const door = readDoor(request);
       const grant = await this.#grantFor(door);
       // Sockets are counted once when draining starts.
       if (this.#options.isDraining()) throw new IndelibleError('draining');
-      this.#open(request, tcp, head, door, grant);
+      this.#open(request, tcp, head, { door, grant, release });
     } catch (error) {
+      release?.();
       this.#refuseOrCut(request, tcp, head, error);
     }
   }
@@ -80,12 +108,18 @@ export class Upgrade {
 
   async #grantFor({ document, token }: Door): Promise<Grant | null> {
     // A Hocuspocus client brings a token for each document, in its Auth frame.
-    return document === null ? null : this.#options.hub.authorize({ document, token });
+    if (document === null) return null;
+    const grant = await this.#options.access.decide({ document, token });
+    this.#options.counts.checkRoom(document);
+    return grant;
   }
 
-  #open(request: IncomingMessage, tcp: Duplex, head: Buffer, door: Door, grant: Grant | null): void {
+  #open(request: IncomingMessage, tcp: Duplex, head: Buffer, admitted: Admitted): void {
     const { hub, sockets, metrics, limitSendBytes } = this.#options;
+    const { door, grant, release } = admitted;
     const { document, wantsAcks } = door;
+    // The client may have gone while it was being judged, or its handshake may be wrong: there is no socket then.
+    tcp.once('close', release);
     this.#server.handleUpgrade(request, tcp, head, (ws) => {
       tcp.off('error', ignore);
       const wire = document === null ? hocuspocusWire : yWebsocketWire(document, wantsAcks);
@@ -120,15 +154,32 @@ export class Upgrade {
 
 function ignore(): void {}
 
+/** The subprotocol of a client that brings its token as another one, `token.<JWT>`: in no URL, and in no log. */
+const SUBPROTOCOL = 'indelible';
+const TOKEN_PREFIX = 'token.';
+
+/** Browsers give up when none of theirs is selected, so that anybody else's is too; but a token is never sent back. */
+function selectProtocol(offered: Set<string>): string | false {
+  if (offered.has(SUBPROTOCOL)) return SUBPROTOCOL;
+  return [...offered].find((protocol) => !protocol.startsWith(TOKEN_PREFIX)) ?? false;
+}
+
 function readDoor(request: IncomingMessage): Door {
-  const [path = '/', query = ''] = (request.url ?? '/').split('?', 2);
+  const { url = '/' } = request;
+  if (!url.startsWith('/')) throw new IndelibleError('bad_path');
+  const [path = '/', query = ''] = url.split('?', 2);
   const parameters = new URLSearchParams(query);
   const document = path === '/' ? null : documentNameOf(path);
   if (path !== '/' && document === null) throw new IndelibleError('bad_name');
-  const bearer = /^Bearer (.+)$/i.exec(request.headers.authorization ?? '')?.[1];
   return {
     document,
-    token: parameters.get('token') ?? bearer ?? null,
+    token: parameters.get('token') ?? tokenOfHeaders(request.headers),
     wantsAcks: parameters.get('acks') === '1',
   };
+}
+
+function tokenOfHeaders(headers: IncomingHttpHeaders): string | null {
+  const protocols = headers['sec-websocket-protocol']?.split(',').map((protocol) => protocol.trim()) ?? [];
+  const token = protocols.find((protocol) => protocol.startsWith(TOKEN_PREFIX))?.slice(TOKEN_PREFIX.length);
+  return token ?? bearerOf(headers.authorization);
 }

@@ -64,6 +64,8 @@ export interface Frame {
   readonly step: number;
   /** The update, state vector or awareness update of a Sync or Awareness message; empty for the others. */
   readonly payload: Uint8Array;
+  /** Of an Auth message with which a client presents its token. */
+  readonly token?: string;
 }
 
 const NOTHING = new Uint8Array();
@@ -94,15 +96,16 @@ function readMessage(decoder: decoding.Decoder, address: string): Frame {
   const type = decoding.readVarUint(decoder);
   const step =
     type === MessageType.Sync || type === MessageType.SyncReply ? decoding.readVarUint(decoder) : -1;
-  if (type === MessageType.Auth) checkAuth(decoder);
+  const frame = { address, type, step, payload: NOTHING };
+  if (type === MessageType.Auth) return { ...frame, ...readToken(decoder) };
   const hasPayload = step !== -1 || type === MessageType.Awareness;
-  return { address, type, step, payload: hasPayload ? decoding.readVarUint8Array(decoder) : NOTHING };
+  return hasPayload ? { ...frame, payload: decoding.readVarUint8Array(decoder) } : frame;
 }
 
-/** Hocuspocus reads its body, and would answer one that is cut short with a close code of its own. */
-function checkAuth(decoder: decoding.Decoder): void {
-  decoding.readVarUint(decoder);
-  decoding.readVarString(decoder);
+function readToken(decoder: decoding.Decoder): { token?: string } {
+  const kind = decoding.readVarUint(decoder);
+  const token = decoding.readVarString(decoder);
+  return kind === AuthKind.Token ? { token } : {};
 }
 
 /** Where the message of a Hocuspocus frame begins, that is the bytes of its address. */
@@ -126,11 +129,35 @@ export function addAddress(address: Uint8Array, message: Uint8Array): Uint8Array
 
 /** The Auth frame with which a client presents its token. */
 export function encodeToken(address: string, token: string): Uint8Array {
+  return encodeAuth(address, AuthKind.Token, token);
+}
+
+function encodeAuth(address: string, kind: number, text: string): Uint8Array {
   return encoding.encode((encoder) => {
     encoding.writeVarString(encoder, address);
     encoding.writeVarUint(encoder, MessageType.Auth);
-    encoding.writeVarUint(encoder, AuthKind.Token);
-    encoding.writeVarString(encoder, token);
+    encoding.writeVarUint(encoder, kind);
+    encoding.writeVarString(encoder, text);
+  });
+}
+
+/** A refusal of a document. */
+export function encodeDenied(address: string, reason: string): Uint8Array {
+  return encodeAuth(address, AuthKind.Denied, reason);
+}
+
+/** Says what the client may do, as Hocuspocus does when a document opens. */
+export function encodeGranted(address: string, access: 'read' | 'write'): Uint8Array {
+  return encodeAuth(address, AuthKind.Granted, access === 'read' ? 'readonly' : 'read-write');
+}
+
+/** A state vector, or the updates that one lacks. */
+export function encodeSync(address: string, step: number, payload: Uint8Array): Uint8Array {
+  return encoding.encode((encoder) => {
+    encoding.writeVarString(encoder, address);
+    encoding.writeVarUint(encoder, MessageType.Sync);
+    encoding.writeVarUint(encoder, step);
+    encoding.writeVarUint8Array(encoder, payload);
   });
 }
 

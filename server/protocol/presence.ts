@@ -38,6 +38,23 @@ export function readPresence(update: Uint8Array): PresenceEntry[] {
   return entries;
 }
 
+/**
+ * A state that says as `user.id` whose it is by their token, so that nobody can pass for another. The rest of `user` (name,
+ * colour) is the client's.
+ * @param user - `null` when nobody was asked: then it stays as it is
+ */
+export function identified(entry: PresenceEntry, user: string | null): PresenceEntry {
+  if (user === null || entry.state === LEFT) return entry;
+  const state: unknown = JSON.parse(entry.state);
+  if (!isRecord(state)) return entry;
+  const about = isRecord(state['user']) ? state['user'] : {};
+  return { ...entry, state: JSON.stringify({ ...state, user: { ...about, id: user } }) };
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
 export function writePresence(entries: readonly PresenceEntry[]): Uint8Array {
   return encoding.encode((encoder) => {
     encoding.writeVarUint(encoder, entries.length);

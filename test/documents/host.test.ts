@@ -4,6 +4,7 @@ import { Host } from '../../server/documents/host.ts';
 function createHost(): Host {
   return new Host({
     extension: {},
+    documentsPerSocket: 1,
     mustStay: () => false,
     retiring: () => undefined,
     onError: (error) => {

@@ -8,6 +8,9 @@ const BERT = 8;
 /** Of an old socket: gone when that is. */
 const OLD = 9;
 
+/** What Anna says with a token, as others see it. */
+const said = (cursor: number) => ({ cursor, user: { id: 'anna' } });
+
 describe.each(PROTOCOLS)('presence over %s', (protocol) => {
   test('[P2] a removal by its owner reaches everybody, also with the clock of the last state', async () => {
     const { join, watcher } = await openRoom(protocol);
@@ -186,7 +189,7 @@ describe.each(PROTOCOLS)('presence over %s', (protocol) => {
     anna.says(ANNA, 5, { cursor: 2 });
     anna.says(OLD, 2, {});
     await watcher.sees((view) => OLD in view);
-    expect(history(watcher, ANNA)).toEqual([{ cursor: 1 }, { cursor: 2 }]);
+    expect(history(watcher, ANNA)).toEqual([said(1), said(2)]);
 
     const again = await joinAs('anna');
     again.says(ANNA, 5, { cursor: 2 });
@@ -195,7 +198,7 @@ describe.each(PROTOCOLS)('presence over %s', (protocol) => {
     await watcher.sees((view) => !(OLD in view));
     again.says(ANNA, 6, { cursor: 3 });
     await again.isHeardBy(watcher);
-    expect(history(watcher, ANNA)).toEqual([{ cursor: 1 }, { cursor: 2 }, { cursor: 3 }]);
+    expect(history(watcher, ANNA)).toEqual([said(1), said(2), said(3)]);
   });
 
   test('[P5] without a key, who is displaced by an introduction has the id back with the next change', async () => {

@@ -8,7 +8,7 @@ import { startServer } from '../helpers/server.ts';
 const SECRET = 'a key that is long enough for HS256, of 32 characters';
 const OTHER_SECRET = 'a key that is long enough, too, but is not the one';
 
-type Outcome = 'writes' | 'reads' | 'unauthorized' | 'forbidden';
+type Outcome = 'writes' | 'reads' | 'unauthorized' | 'token_expired' | 'forbidden';
 
 const access = (pattern: string, level: 'read' | 'write') => ({ sub: 'anna', access: { [pattern]: level } });
 const key = (secret: string) => new TextEncoder().encode(secret);
@@ -24,7 +24,7 @@ function unsigned(): string {
 const TOKENS: Array<[name: string, make: () => string | Promise<string>, outcome: Outcome]> = [
   ['none', () => '', 'unauthorized'],
   ['garbage', () => 'garbage', 'unauthorized'],
-  ['an expired one', () => mintToken(SECRET, access('**', 'write'), -120), 'unauthorized'],
+  ['an expired one', () => mintToken(SECRET, access('**', 'write'), -120), 'token_expired'],
   ['one of another key', () => mintToken(OTHER_SECRET, access('**', 'write'), 60), 'unauthorized'],
   ['an unsigned one', unsigned, 'unauthorized'],
   [

@@ -90,7 +90,7 @@ describe.each(PROTOCOLS)('a client over %s that does not read', (protocol) => {
     }
     expect(textOf(copy) === typed).toBe(true);
     slow.client.socket.resume();
-    expect(await slow.client.closed()).toMatchObject({ code: 1006 });
+    expect(await slow.client.closed()).toEqual({ code: 1013, reason: 'slow_reader' });
     author.type('!');
     expect(await author.ack()).toBe(true);
     expect(await reader.client.next('update')).toBeDefined();

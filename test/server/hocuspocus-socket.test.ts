@@ -15,7 +15,7 @@ const openSockets = (url: string) => valueOf(url, 'indelible_connections', { pro
 
 describe('many documents on one Hocuspocus socket', () => {
   test('[W4] hundreds are opened at once, and each is edited by itself', async () => {
-    const { url } = await startServer();
+    const { url } = await startServer({ limitDocuments: 250 });
     const socket = hocuspocusSocket(url);
     const names = Array.from({ length: 250 }, (_, index) => `many/${index}`);
     const clients = names.map((name) => connectHocuspocus(url, name, { socket }));

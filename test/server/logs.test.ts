@@ -125,7 +125,9 @@ async function beRefused(url: string, { writer, reader, forged, expired, nonsens
     await expect(rawYWebsocket(`${url}/${NAME}`, { headers })).rejects.toThrow('401');
     const hocuspocus = await rawHocuspocus(url);
     hocuspocus.send({ type: 'token', token }, NAME);
-    expect(await hocuspocus.next('denied')).toMatchObject({ reason: 'unauthorized' });
+    expect(await hocuspocus.next('denied')).toMatchObject({
+      reason: token === expired ? 'token_expired' : 'unauthorized',
+    });
   }
   await expect(rawYWebsocket(`${url}/elsewhere?token=${writer}`)).rejects.toThrow('403');
   await expect(rawYWebsocket(`${url}/a//b?token=${writer}`)).rejects.toThrow('400');

@@ -1,0 +1,31 @@
+import { IndelibleError } from '../errors.ts';
+import type { Authorize, AccessRequest, Grant } from './grant.ts';
+import { isDocumentName } from './names.ts';
+import type { Revocations } from './revocations.ts';
+
+/** The one place that decides about access, whichever the door. */
+export class Access {
+  readonly #authorize: Authorize;
+  readonly #revocations: Revocations;
+
+  constructor(authorize: Authorize, revocations: Revocations) {
+    this.#authorize = authorize;
+    this.#revocations = revocations;
+  }
+
+  /**
+   * What the bearer of a token may do with a document.
+   * @throws {@link IndelibleError} `bad_name`, `unauthorized`, `token_expired`, `forbidden`, `revoked`, `auth_unavailable`
+   */
+  async decide(request: AccessRequest): Promise<Grant> {
+    if (!isDocumentName(request.document)) throw new IndelibleError('bad_name');
+    const grant = await this.#authorize(request);
+    if (this.isRevoked(request.document, grant)) throw new IndelibleError('revoked');
+    return grant;
+  }
+
+  /** Whether a grant has been taken back since it was given. */
+  isRevoked(document: string, grant: Grant): boolean {
+    return this.#revocations.cover(document, grant);
+  }
+}

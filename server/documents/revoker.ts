@@ -1,0 +1,79 @@
+import { isDocumentName, isUserId } from '../auth/names.ts';
+import type { Revocation, Revocations } from '../auth/revocations.ts';
+import { IndelibleError, messageOf } from '../errors.ts';
+import type { Log } from '../log.ts';
+import type { RevocationStore } from '../storage/revocation-store.ts';
+import type { Hub } from './hub.ts';
+
+/** Revocations made at other instances are known here after this time at most. */
+const POLL_MS = 5_000;
+
+/** What is taken back: everything of a user, everybody's access to a document, or that of one user to one document. */
+export interface RevocationRequest {
+  readonly document?: string | undefined;
+  readonly user?: string | undefined;
+}
+
+/** Takes access back: in the database first, then here; and finds out what other instances took back. */
+export class Revoker {
+  readonly #store: RevocationStore;
+  readonly #revocations: Revocations;
+  readonly #hub: Hub;
+  readonly #log: Log;
+  #timer: NodeJS.Timeout | undefined;
+  #isClosed = false;
+
+  constructor(options: { store: RevocationStore; revocations: Revocations; hub: Hub; log: Log }) {
+    this.#store = options.store;
+    this.#revocations = options.revocations;
+    this.#hub = options.hub;
+    this.#log = options.log;
+  }
+
+  /**
+   * Reads what is stored, and goes on doing so.
+   * @throws what `pg` throws when the database does not answer
+   */
+  async start(): Promise<void> {
+    await this.#catchUp();
+    this.#poll();
+  }
+
+  /**
+   * Takes access back; resolves when that is stored and sockets here are closed.
+   * @throws {@link IndelibleError} `bad_revocation` when it names nothing, or nothing that can be; what `pg` throws when
+   * the database does not answer: nothing is revoked then
+   */
+  async revoke({ document, user }: RevocationRequest): Promise<void> {
+    if (document === undefined && user === undefined) {
+      throw new IndelibleError('bad_revocation', 'it names neither');
+    }
+    if (document !== undefined && !isDocumentName(document)) throw new IndelibleError('bad_name');
+    if (user !== undefined && !isUserId(user)) throw new IndelibleError('bad_revocation', 'no id of a user');
+    this.#learn(await this.#store.save(document ?? null, user ?? null));
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    clearTimeout(this.#timer);
+  }
+
+  #poll(): void {
+    if (this.#isClosed) return;
+    this.#timer = setTimeout(() => {
+      this.#catchUp()
+        // Health and commits say loudly that the database is away; what is known goes on being refused.
+        .catch((error: unknown) => this.#log.debug({ err: messageOf(error) }, 'revocations cannot be read'))
+        .finally(() => this.#poll());
+    }, POLL_MS);
+    this.#timer.unref();
+  }
+
+  async #catchUp(): Promise<void> {
+    for (const revocation of await this.#store.readNew()) this.#learn(revocation);
+  }
+
+  #learn(revocation: Revocation): void {
+    if (this.#revocations.add(revocation)) this.#hub.endRevoked(revocation);
+  }
+}
