@@ -12,7 +12,7 @@ export interface LimitOptions {
 }
 
 /** What may arrive in a second. */
-export interface Rate {
+interface Rate {
   readonly frames: number;
   readonly bytes: number;
 }

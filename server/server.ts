@@ -110,7 +110,8 @@ function assemble(settings: Settings, options: ServerOptions, database: Database
   const store = new DocumentStore(database.queries, log, metrics);
   const revocations = new Revocations();
   const access = new Access(authorizer(settings, options.auth, log), revocations);
-  const counts = new Limits(countsOf(settings));
+  const countLimits = countsOf(settings);
+  const counts = new Limits(countLimits);
   const hub = new Hub({
     store,
     updateLog,
@@ -149,7 +150,11 @@ function assemble(settings: Settings, options: ServerOptions, database: Database
   };
   const listener = getRequestListener(createApp({ health, metrics, access, allowsOrigin, log }).fetch);
   // Cannot reject: it answers errors itself.
-  const http = new Http((request, response) => void listener(request, response), upgrade);
+  const http = new Http(
+    (request, response) => void listener(request, response),
+    upgrade,
+    countLimits.connections + OTHER_FILES / 2,
+  );
 
   const drain = async () => {
     isDraining = true;

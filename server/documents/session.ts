@@ -87,6 +87,8 @@ interface Attached {
 
 /** Refusals that end by themselves, unlike a document whose storage is damaged. */
 const SOON_OVER: ReadonlySet<string> = new Set<ErrorCode>(['auth_unavailable', 'database_unavailable']);
+/** A provider that comes back has the same edits, and brings them again. */
+const REPEATED: ReadonlySet<ErrorCode> = new Set(['document_too_large', 'too_much_pending']);
 /** An awareness update of nobody: a count of zero. */
 const NO_PRESENCE = new Uint8Array([0]);
 /** `readyState` of a WebSocket. */
@@ -373,9 +375,11 @@ export class Session {
       this.end('document_reset');
       return;
     }
-    if (!this.#join(attached)) return;
     // Hocuspocus may have closed it again already, for a Close frame that was waiting: its edits still count.
-    if (open.document.hasConnection(connection)) this.#attached.set(address, attached);
+    if (open.document.hasConnection(connection)) {
+      if (!this.#join(attached)) return;
+      this.#attached.set(address, attached);
+    }
     this.#handleWaiting(address, attached);
   }
 
@@ -424,16 +428,17 @@ export class Session {
     }
   }
 
-  /** Takes a document from the client, saying why. The socket closes once it has no other. */
+  /** Takes a document from the client, saying why. Its socket closes once it has no other, unless it would only come back. */
   #takeAway({ connection }: Attached, code: ErrorCode): void {
-    const address = connection.messageAddress;
-    const isLast = [...this.#attached.keys(), ...this.#opening].every((other) => other === address);
-    if (this.wire.protocol === 'y-websocket' || isLast) {
+    if (this.wire.protocol === 'y-websocket') {
       this.end(code);
       return;
     }
-    this.#deny(address, code);
-    connection.close({ code: closeCodeOf(code), reason: code });
+    this.#deny(connection.messageAddress, code);
+    const closeCode = closeCodeOf(code);
+    connection.close({ code: closeCode, reason: code });
+    const isLast = this.#attached.size === 0 && this.#opening.size === 0;
+    if (isLast && !REPEATED.has(code)) this.close(closeCode, code);
   }
 
   #deny(address: string, code: ErrorCode): void {

@@ -6,8 +6,10 @@ import type { Upgrade } from './upgrade.ts';
 export class Http {
   readonly #server: Server;
 
-  constructor(listener: RequestListener, upgrade: Upgrade) {
+  /** @param maxConnections - of TCP, sockets included; those above are cut at once */
+  constructor(listener: RequestListener, upgrade: Upgrade, maxConnections: number) {
     this.#server = createServer(listener);
+    this.#server.maxConnections = maxConnections;
     this.#server.on('upgrade', (request, tcp, head) => void upgrade.handle(request, tcp, head));
   }
 

@@ -41,6 +41,19 @@ describe.each(PROTOCOLS)('the bounds of presence over %s', (protocol) => {
     ]);
   });
 
+  test('[P9] a state above the limit of bytes closes its socket, what is repeated of others does not', async () => {
+    const { join, watcher } = await openRoom(protocol, { limitPresenceBytes: 1_000 });
+    const [anna, bert] = [await join(), await join()];
+    anna.says(ANNA, 1, { cursor: 'x'.repeat(900) });
+    await watcher.sees((view) => ANNA in view);
+    bert.says(BERT, 1, {});
+    bert.says(ANNA, 1, { cursor: 'x'.repeat(2_000) });
+    await bert.isHeardBy(watcher);
+    anna.says(ANNA, 2, { cursor: 'x'.repeat(1_001) });
+    expect(await anna.client.closed()).toEqual({ code: 4413, reason: 'presence_too_large' });
+    await watcher.sees((view) => !(ANNA in view) && BERT in view);
+  });
+
   test('[P7] a query is answered with everybody, whichever their protocol', async () => {
     const { url } = await startServer();
     const people = await Promise.all(PROTOCOLS.map((kind) => joinPresence(kind, url, ROOM)));

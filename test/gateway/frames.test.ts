@@ -3,6 +3,8 @@ import * as Y from 'yjs';
 import { PROTOCOLS, joinAs, textOf, updateOf } from '../helpers/editor.ts';
 import { encodeFrame } from '../helpers/frames.ts';
 import type { RawClient } from '../helpers/raw-client.ts';
+import { valueOf } from '../helpers/metrics.ts';
+import { joinPresence } from '../helpers/presence.ts';
 import { startServer } from '../helpers/server.ts';
 
 const ROOM = 'gateway/frames';
@@ -94,6 +96,27 @@ describe.each(PROTOCOLS)('a client over %s that does not read', (protocol) => {
     author.type('!');
     expect(await author.ack()).toBe(true);
     expect(await reader.client.next('update')).toBeDefined();
+  });
+
+  test('[G4] is spared presence first, and has it when it has caught up', async () => {
+    const { url } = await startServer({ limitSendBytes: 32 * 1024 * 1024 });
+    const author = await joinAs(protocol, url, ROOM);
+    const person = await joinPresence(protocol, url, ROOM);
+    const slow = await joinPresence(protocol, url, ROOM);
+    person.says(1, 1, { clock: 1 });
+    slow.asks();
+    await slow.sees((view) => 1 in view);
+    slow.client.socket.pause();
+    const isSpared = async () => (await valueOf(url, 'indelible_spared_presence_frames_total')) > 0;
+    let clock = 1;
+    while (!(await isSpared())) {
+      author.type('x'.repeat(1024 * 1024));
+      expect(await author.ack()).toBe(true);
+      person.says(1, (clock += 1), { clock });
+    }
+    slow.client.socket.resume();
+    await slow.sees((view) => JSON.stringify(view[1]) === JSON.stringify({ clock }));
+    expect(slow.client.socket.readyState).toBe(WebSocket.OPEN);
   });
 
   test('[G4] a document larger than the limit can be opened by who reads', async () => {
