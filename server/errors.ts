@@ -114,6 +114,8 @@ export class IndelibleError extends Error {
   readonly code: ErrorCode;
   readonly status: number;
   readonly closeCode: number;
+  /** What was wrong this time, without the table's text. */
+  readonly detail: string | undefined;
 
   /**
    * @param code - one of the codes of the table
@@ -125,6 +127,7 @@ export class IndelibleError extends Error {
     this.code = code;
     this.status = status;
     this.closeCode = closeCode;
+    this.detail = detail;
   }
 }
 

@@ -2,11 +2,13 @@
 import { parseArgs } from 'node:util';
 import { mintToken } from './auth/tokens.ts';
 import { describeSettings, resolveSettings, settingsFromEnvironment } from './config.ts';
+import { consequenceOf, inspect, type Inspection } from './documents/inspection.ts';
 import { IndelibleError, messageOf } from './errors.ts';
-import { createLog } from './log.ts';
+import { createLog, type Log } from './log.ts';
 import { createServer, type Server } from './server.ts';
-import { openDatabase } from './storage/database.ts';
-import { migrate } from './storage/migrate.ts';
+import { openDatabase, type Database } from './storage/database.ts';
+import { markRow, readRows, type DocumentRows, type LogRow } from './storage/document-rows.ts';
+import { migrate, requireSchema } from './storage/migrate.ts';
 
 /** Exit codes: 1 when something was not done, 2 when the command line or the settings are wrong. */
 const FAILED = 1;
@@ -19,6 +21,10 @@ const SAME_PRESS_MS = 250;
 
 /** A hundred years. */
 const MAX_HOURS = 876_000;
+/** Below the largest `bigint` of Postgres. */
+const ROW_ID = /^[1-9]\d{0,17}$/;
+/** What would break the table, or steer the terminal of whoever reads it. */
+const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu;
 const HELP_FLAGS = new Set(['--help', '-h']);
 
 /** The command line is wrong. */
@@ -30,6 +36,14 @@ const commands: Record<string, { help: string; run: (args: string[]) => Promise<
   token: {
     help: 'mint a token: --sub alice [--name Alice] [--access "notes/*=write"]… [--hours 24]',
     run: token,
+  },
+  inspect: {
+    help: 'list what is stored of a document, with authors and what is wrong: inspect notes/today',
+    run: runInspect,
+  },
+  quarantine: {
+    help: 'take a row out of its document: quarantine 12 [--force]; and back: quarantine --undo 12',
+    run: quarantine,
   },
   help: { help: 'show this page', run: help },
 };
@@ -104,16 +118,113 @@ async function finish(closing: ReturnType<Server['close']>): Promise<void> {
 
 async function runMigrate(rest: string[]): Promise<void> {
   takesNone(rest);
-  const settings = resolveSettings(options);
-  const log = createLog('warn');
-  const { databaseUrl: url, dataDir, limitDatabaseConnections: connections } = settings;
+  const applied = await withDatabase(migrate);
+  print(process.stdout, applied.length === 0 ? 'up to date' : `applied: ${applied.join(', ')}`);
+}
+
+/** For commands that work on what is stored, and bring no schema about. */
+function withDocuments<T>(work: (queries: Database['queries']) => Promise<T>): Promise<T> {
+  return withDatabase(async (database) => {
+    await requireSchema(database);
+    return work(database.queries);
+  });
+}
+
+async function withDatabase<T>(work: (database: Database, log: Log) => Promise<T>): Promise<T> {
+  const { databaseUrl: url, dataDir, limitDatabaseConnections: connections } = resolveSettings(options);
+  // Standard output is for the answer.
+  const log = createLog('warn', process.stderr);
   const database = await openDatabase({ url, dataDir, connections, log });
   try {
-    const applied = await migrate(database, log);
-    print(process.stdout, applied.length === 0 ? 'up to date' : `applied: ${applied.join(', ')}`);
+    return await work(database, log);
   } finally {
     await database.close();
   }
+}
+
+async function runInspect(rest: string[]): Promise<void> {
+  const [document] = rest;
+  if (document === undefined || rest.length > 1) throw new Misuse("'inspect' takes the name of a document");
+  const { limitUpdateStructs: structs, limitUpdateClients: clients } = resolveSettings(options);
+  const stored = await withDocuments((queries) => readRows(queries, document));
+  if (stored === null) throw new Error(`there is no document '${document}'`);
+  print(process.stdout, describe(stored, inspect(stored, { structs, clients })));
+}
+
+function describe({ snapshot }: DocumentRows, found: Inspection): string {
+  const rows = found.log.map(({ row: { id, author, time, update }, verdict }) => [
+    id,
+    author ?? '-',
+    time.toISOString(),
+    `${update.byteLength}`,
+    verdict,
+  ]);
+  const head =
+    snapshot === null
+      ? 'none'
+      : `${snapshot.update.byteLength} bytes, written ${snapshot.time.toISOString()}, ${found.snapshot}`;
+  const lines = [
+    `snapshot: ${head}`,
+    ...alignColumns([['row', 'author', 'time', 'bytes', 'verdict'], ...rows]),
+  ];
+  return lines.map((line) => line.replaceAll(UNPRINTABLE, '?')).join('\n');
+}
+
+function alignColumns(lines: readonly string[][]): string[] {
+  const widths: number[] = [];
+  for (const cells of lines) {
+    cells.forEach((cell, column) => (widths[column] = Math.max(widths[column] ?? 0, cell.length)));
+  }
+  return lines.map((cells) =>
+    cells
+      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+      .join('  ')
+      .trimEnd(),
+  );
+}
+
+async function quarantine(rest: string[]): Promise<void> {
+  const { row, undo, force } = readQuarantineArguments(rest);
+  const done = await withDocuments((queries) =>
+    undo
+      ? markRow(queries, row, null, takeBack)
+      : markRow(queries, row, 'operator', (...found) => setAside(...found, force)),
+  );
+  print(process.stdout, done);
+}
+
+function readQuarantineArguments(rest: string[]) {
+  try {
+    const { values, positionals } = parseArgs({
+      args: rest,
+      allowPositionals: true,
+      options: { undo: { type: 'boolean', default: false }, force: { type: 'boolean', default: false } },
+    });
+    const [row = ''] = positionals;
+    if (positionals.length !== 1 || !ROW_ID.test(row)) {
+      throw new Error(`'quarantine' takes the number of a row, not '${positionals.join(' ')}'`);
+    }
+    return { row, ...values };
+  } catch (error) {
+    throw new Misuse(messageOf(error), { cause: error });
+  }
+}
+
+/** @returns what to say when it is done */
+function setAside(document: DocumentRows, row: LogRow, isForced: boolean): string {
+  const what = `row ${row.id} of ${document.name}`;
+  if (row.setAside !== null) throw new Error(`${what} is set aside already (${row.setAside})`);
+  const { isHarmful, text } = consequenceOf(document, row);
+  if (isHarmful && !isForced) {
+    throw new Error(`${what} is not set aside; ${text}. To do it all the same, repeat with --force`);
+  }
+  return `set aside ${what}; ${text}`;
+}
+
+/** @returns what to say when it is done */
+function takeBack({ name: document }: DocumentRows, row: LogRow): string {
+  if (row.setAside === null) throw new Error(`row ${row.id} of ${document} is not set aside`);
+  return `row ${row.id} is a part of ${document} again`;
 }
 
 async function token(rest: string[]): Promise<void> {
@@ -168,7 +279,7 @@ async function help(): Promise<void> {
   const lines = [
     'usage: indelible <command>',
     '',
-    ...Object.entries(commands).map(([word, { help: text }]) => `  ${word.padEnd(9)}${text}`),
+    ...Object.entries(commands).map(([word, { help: text }]) => `  ${word.padEnd(12)}${text}`),
     '',
     'settings, from the environment:',
     '',

@@ -1,17 +1,31 @@
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { pino } from 'pino';
 import { describe, expect, test } from 'vitest';
+import * as Y from 'yjs';
 import { describeSettings } from '../server/config.ts';
+import { Metrics } from '../server/metrics.ts';
+import { type Database, transaction } from '../server/storage/database.ts';
+import { DocumentStore, type FoldResult } from '../server/storage/document-store.ts';
+import { migrate } from '../server/storage/migrate.ts';
 import { atTestEnd } from './helpers/cleanup.ts';
-import { joinAs, PROTOCOLS } from './helpers/editor.ts';
+import { joinAs, PROTOCOLS, textOf, typist } from './helpers/editor.ts';
 import { freePort } from './helpers/ports.ts';
 import { family, signal } from './helpers/process-table.ts';
 import { startNode, startProgram } from './helpers/processes.ts';
 import { UpgradeRefused } from './helpers/raw-client.ts';
 import { spawnServer, startServer } from './helpers/server.ts';
-import { createStorage, environmentOf, openStorage, STORAGE_KINDS } from './helpers/storage.ts';
+import {
+  createStorage,
+  environmentOf,
+  insertRows,
+  openStorage,
+  rebuild,
+  STORAGE_KINDS,
+} from './helpers/storage.ts';
 
+const silent = pino({ level: 'silent' });
 const JWT_SECRET = 'a key that is long enough for HS256, of 32 characters';
 
 /** Runs the command line to its end. */
@@ -21,13 +35,33 @@ async function indelible(words: string[], env: Record<string, string> = {}) {
   return { code, stdout: child.stdout.join('\n'), stderr: child.stderr.join('\n') };
 }
 
+/** A Postgres with our schema, open beside the command. */
+async function migrated() {
+  const storage = await createStorage('postgres');
+  const database = await openStorage(storage);
+  await migrate(database, silent);
+  return { database, env: environmentOf(storage) };
+}
+
+async function fold(database: Database, name: string): Promise<FoldResult> {
+  const store = new DocumentStore(database.queries, silent, new Metrics());
+  atTestEnd(() => store.close());
+  return store.fold(name);
+}
+
+/** Asks until it is so: Postgres tells nobody. */
+async function somebodyWaitsForALock({ queries }: Database): Promise<void> {
+  const waiting = `select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`;
+  while ((await queries.query(waiting)).rowCount === 0);
+}
+
 describe('indelible help', () => {
   test.each([['help'], ['--help'], ['-h'], ['serve --help'], ['']])(
     '[C3] `indelible %s` shows every command and every setting with its default',
     async (words) => {
       const { code, stdout, stderr } = await indelible(words.split(' ').filter(Boolean));
       expect([code, stderr]).toEqual([0, '']);
-      for (const command of ['serve', 'migrate', 'token', 'help']) {
+      for (const command of ['serve', 'migrate', 'token', 'inspect', 'quarantine', 'help']) {
         expect(stdout).toMatch(new RegExp(`^ {2}${command} +\\w`, 'm'));
       }
       for (const { env, fallback, help } of describeSettings()) {
@@ -50,6 +84,12 @@ describe('a wrong command line', () => {
     ['no time', 'token --hours 0', /--hours takes a number above 0/],
     ['endless time', 'token --hours Infinity', /--hours takes a number above 0/],
     ['nobody', 'token --sub=', /--sub takes/],
+    ['no document', 'inspect', /'inspect' takes the name of a document/],
+    ['two documents', 'inspect notes/today notes/yesterday', /'inspect' takes the name of a document/],
+    ['no row', 'quarantine --undo', /'quarantine' takes the number of a row/],
+    ['a row that is no number', 'quarantine notes/today', /the number of a row, not 'notes\/today'/],
+    ['two rows', 'quarantine 1 2', /the number of a row, not '1 2'/],
+    ['an unknown option of quarantine', 'quarantine 1 --yes', /--yes/],
   ])('[C3] %s exits with 2 and says what is wrong', async (_case, words, problem) => {
     const { code, stdout, stderr } = await indelible(words.split(' '), { JWT_SECRET });
     expect([code, stdout]).toEqual([2, '']);
@@ -118,6 +158,192 @@ describe.each(STORAGE_KINDS)('indelible migrate on %s', (kind) => {
     expect(again).toMatchObject({ code: 0, stderr: '', stdout: 'up to date' });
     const { rows } = await (await openStorage(storage)).queries.query('select * from indelible.documents');
     expect(rows).toEqual([]);
+  });
+});
+
+describe.each(STORAGE_KINDS)('a bad edit on %s', (kind) => {
+  test('[I4] is seen with its author, and taken out by its row; a server opens the document without it', async () => {
+    const storage = await createStorage(kind);
+    const env = { ...environmentOf(storage), JWT_SECRET };
+    const mint = async (sub: string) => (await indelible(['token', '--sub', sub], env)).stdout;
+    const [alice, mallory] = [await mint('alice'), await mint('mallory')];
+    const first = await spawnServer(storage, { JWT_SECRET });
+    for (const [protocol, token, text] of [
+      ['y-websocket', alice, 'good'],
+      ['hocuspocus', mallory, 'bad'],
+    ] as const) {
+      const editor = await joinAs(protocol, first.url, 'notes/today', token);
+      editor.type(text);
+      expect(await editor.ack()).toBe(true);
+    }
+    await first.kill();
+
+    const listed = await indelible(['inspect', 'notes/today'], env);
+    expect(listed).toMatchObject({ code: 0, stderr: '' });
+    const [, row] = listed.stdout.match(/^(\d+) +mallory .*sound$/m) ?? [];
+    const done = await indelible(['quarantine', row ?? ''], env);
+    expect(done).toEqual({
+      code: 0,
+      stdout: `set aside row ${row} of notes/today; nothing else builds on it`,
+      stderr: '',
+    });
+    expect((await indelible(['inspect', 'notes/today'], env)).stdout).toMatch(
+      /mallory .*set aside \(operator\)$/m,
+    );
+    const { url } = await spawnServer(storage, { JWT_SECRET });
+    const reader = await joinAs('y-websocket', url, 'notes/today', alice);
+    expect(textOf(await reader.ask())).toBe('good');
+  });
+});
+
+describe('indelible inspect', () => {
+  test('[I1] lists the snapshot, and each row of the log with author, time, bytes and verdict', async () => {
+    const { database, env } = await migrated();
+    const typed = typist();
+    await insertRows(database, 'notes/today', [typed('one ')]);
+    expect(await fold(database, 'notes/today')).toMatchObject({ kind: 'folded' });
+    const two = typed('two ');
+    const [first] = await insertRows(database, 'notes/today', [two], 'alice');
+    const [second] = await insertRows(database, 'notes/today', [new Uint8Array(1)]);
+    const [third] = await insertRows(database, 'notes/today', [two], 'mallory\u001b[2J\nsound');
+    await insertRows(database, 'notes/yesterday', [two], 'bob');
+
+    const { code, stdout, stderr } = await indelible(['inspect', 'notes/today'], env);
+    expect([code, stderr]).toEqual([0, '']);
+    const time = String.raw`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z`;
+    expect(stdout.split('\n')).toEqual([
+      expect.stringMatching(new RegExp(`^snapshot: \\d+ bytes, written ${time}, sound$`)),
+      expect.stringMatching(/^row +author +time +bytes +verdict$/),
+      expect.stringMatching(new RegExp(`^${first} +alice +${time} +${two.byteLength} +sound$`)),
+      expect.stringMatching(new RegExp(`^${second} +- +${time} +1 +throws: .+$`)),
+      expect.stringMatching(
+        new RegExp(`^${third} +mallory\\?\\[2J\\?sound +${time} +${two.byteLength} +sound$`),
+      ),
+    ]);
+    expect((await indelible(['inspect', 'notes/yesterday'], env)).stdout).toMatch(/^snapshot: none\n/);
+  });
+
+  test('[I2] changes nothing, though a load would set rows aside', async () => {
+    const { database, env } = await migrated();
+    const rows = [typist(1)('kept'), typist(2)('damaged'), new Uint8Array([1, 2, 3])];
+    const [, damaged] = await insertRows(database, 'notes/today', rows);
+    await database.queries.query('update indelible.updates set checksum = checksum + 1 where id = $1', [
+      damaged,
+    ]);
+    const everything = async () =>
+      (await database.queries.query('select xmin, * from indelible.updates order by id')).rows;
+    const before = await everything();
+    const { stdout } = await indelible(['inspect', 'notes/today'], env);
+    expect(stdout).toMatch(/sound\n.*checksum differs\n.*throws: /);
+    expect(await everything()).toEqual(before);
+  });
+});
+
+describe('indelible quarantine', () => {
+  test('[I5] refuses what would take other edits with it, unless it is forced; --undo brings all back', async () => {
+    const { database, env } = await migrated();
+    const [, bad] = await insertRows(database, 'notes/today', ['one ', 'two ', 'three'].map(typist()));
+    const text = async () => textOf((await rebuild(database, 'notes/today')) ?? new Y.Doc());
+    const refused = await indelible(['quarantine', bad ?? ''], env);
+    expect(refused).toEqual({
+      code: 1,
+      stdout: '',
+      stderr:
+        `indelible: row ${bad} of notes/today is not set aside; what builds on it waits for it: 1 other update. ` +
+        'To do it all the same, repeat with --force',
+    });
+    expect(await text()).toBe('one two three');
+    const forced = await indelible(['quarantine', '--force', bad ?? ''], env);
+    expect(forced.stdout).toBe(
+      `set aside row ${bad} of notes/today; what builds on it waits for it: 1 other update`,
+    );
+    expect(await text()).toBe('one ');
+    expect(await fold(database, 'notes/today')).toMatchObject({ kind: 'folded', rows: 2 });
+
+    const undone = await indelible(['quarantine', '--undo', bad ?? ''], env);
+    expect(undone).toEqual({ code: 0, stdout: `row ${bad} is a part of notes/today again`, stderr: '' });
+    expect(await text()).toBe('one two three');
+  });
+
+  test('[I4] says when a row is set aside already, or is not', async () => {
+    const { database, env } = await migrated();
+    const [row] = await insertRows(database, 'notes/today', [typist()('kept')]);
+    const notAside = await indelible(['quarantine', '--undo', row ?? ''], env);
+    expect([notAside.code, notAside.stderr]).toEqual([
+      1,
+      `indelible: row ${row} of notes/today is not set aside`,
+    ]);
+    await database.queries.query(`update indelible.updates set quarantined = 'apply'`);
+    const twice = await indelible(['quarantine', row ?? ''], env);
+    expect([twice.code, twice.stderr]).toEqual([
+      1,
+      `indelible: row ${row} of notes/today is set aside already (apply)`,
+    ]);
+  });
+
+  test('[I6] waits for a fold of another process, and then has nothing to set aside', async () => {
+    const { database, env } = await migrated();
+    const [row] = await insertRows(database, 'notes/today', [typist()('kept')]);
+    let command: ReturnType<typeof indelible> | undefined;
+    await transaction(database.queries, async (client) => {
+      await client.query('select 1 from indelible.documents for no key update');
+      command = indelible(['quarantine', row ?? ''], env);
+      await somebodyWaitsForALock(database);
+      await client.query('delete from indelible.updates');
+    });
+    expect(await command).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining(`the update log has no row ${row}`),
+    });
+  });
+
+  test('[I7] what is not there is said: no schema, no document, no row', async () => {
+    const env = environmentOf(await createStorage('postgres'));
+    for (const words of [
+      ['inspect', 'notes/today'],
+      ['quarantine', '1'],
+    ]) {
+      const { code, stdout, stderr } = await indelible(words, env);
+      expect([code, stdout]).toEqual([1, '']);
+      expect(stderr).toMatch(/holds no documents: are DATABASE_URL and DATA_DIR/);
+    }
+    await indelible(['migrate'], env);
+    expect(await indelible(['inspect', 'notes/today'], env)).toEqual({
+      code: 1,
+      stdout: '',
+      stderr: "indelible: there is no document 'notes/today'",
+    });
+    for (const words of [
+      ['quarantine', '1'],
+      ['quarantine', '--undo', '999999999999999999'],
+    ]) {
+      const { code, stdout, stderr } = await indelible(words, env);
+      expect([code, stdout]).toEqual([1, '']);
+      expect(stderr).toMatch(/the update log has no row \d+: a snapshot has taken it in, or it never was/);
+    }
+  });
+
+  test('[I7] the embedded database of a running server is left alone', async () => {
+    const storage = await createStorage('embedded');
+    await startServer(storage);
+    for (const words of [
+      ['inspect', 'notes/today'],
+      ['quarantine', '1'],
+    ]) {
+      const { code, stderr } = await indelible(words, environmentOf(storage));
+      expect(code).toBe(1);
+      expect(stderr).toMatch(/another process uses DATA_DIR; stop it/);
+    }
+  });
+
+  test('[M2] an older command leaves a schema alone that needs a newer one', async () => {
+    const { database, env } = await migrated();
+    const [row] = await insertRows(database, 'notes/today', [typist()('kept')]);
+    await database.queries.query(`update indelible.compatibility set oldest_server = '999.0.0'`);
+    const { code, stderr } = await indelible(['quarantine', row ?? ''], env);
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/the database needs a newer server/);
+    expect(textOf((await rebuild(database, 'notes/today')) ?? new Y.Doc())).toBe('kept');
   });
 });
 

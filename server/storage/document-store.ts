@@ -138,7 +138,8 @@ export class DocumentStore {
         `its updates cannot be applied together, though each can: ${messageOf(error)}`,
       );
     }
-    await this.#quarantine(this.#pool, name, stored.id, unreadable, 'apply');
+    const rows = unreadable.map(({ row }) => row);
+    await this.#quarantine(this.#pool, name, stored.id, rows, 'apply');
   }
 
   #unavailable(name: string, detail: string): IndelibleError {
@@ -170,7 +171,8 @@ export class DocumentStore {
 /**
  * Puts a snapshot in the place of the one that was read and of the rows of the tail, under a lock on the document's row.
  * Edits are not held up: appending takes no such lock.
- * @returns `false` when another instance has replaced the snapshot meanwhile: it has folded some of the same rows
+ * @returns `false` when another process has replaced the snapshot meanwhile, having folded some of the same rows, or has
+ * set one of them aside, which would come back with the snapshot and be deleted
  */
 async function replaceSnapshot(
   client: PoolClient,
@@ -178,20 +180,20 @@ async function replaceSnapshot(
   state: Uint8Array,
 ): Promise<boolean> {
   await client.query('select 1 from indelible.documents where id = $1 for no key update', [stored.id]);
-  const { rows } = await client.query<{ version: string }>(
-    'select xmin::text as version from indelible.snapshots where document = $1',
-    [stored.id],
+  const merged = [stored.id, stored.tail.map(({ id }) => id)];
+  const { rows } = await client.query<{ version: string | null; isSetAside: boolean }>(
+    `select (select xmin::text from indelible.snapshots where document = $1) as version,
+       exists (select from indelible.updates
+         where document = $1 and id = any($2::bigint[]) and quarantined is not null) as "isSetAside"`,
+    merged,
   );
-  if ((rows[0]?.version ?? null) !== stored.version) return false;
+  if (rows[0]?.version !== stored.version || rows[0].isSetAside) return false;
   await client.query(
     `insert into indelible.snapshots (document, checksum, state) values ($1, $2, $3)
      on conflict (document) do update
        set created_at = now(), checksum = excluded.checksum, state = excluded.state`,
     [stored.id, checksumOf(state), state],
   );
-  await client.query('delete from indelible.updates where document = $1 and id = any($2::bigint[])', [
-    stored.id,
-    stored.tail.map(({ id }) => id),
-  ]);
+  await client.query('delete from indelible.updates where document = $1 and id = any($2::bigint[])', merged);
   return true;
 }

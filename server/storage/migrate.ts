@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { runner } from 'node-pg-migrate';
-import type { PoolClient } from 'pg';
+import type { Pool, PoolClient } from 'pg';
 import type { Log } from '../log.ts';
 import { IndelibleError } from '../errors.ts';
 import { checkOut, type Database } from './database.ts';
@@ -22,7 +22,7 @@ export async function migrate(database: Database, log: Log): Promise<string[]> {
   const client = await checkOut(database.queries);
   try {
     await lockSchema(client);
-    await refuseNewerSchema(client);
+    if (await hasSchema(client)) await refuseNewerSchema(client);
     const applied = await runner({
       dbClient: client,
       dir: migrationsDirectory(),
@@ -55,11 +55,23 @@ async function lockSchema(client: PoolClient): Promise<void> {
   }
 }
 
-async function refuseNewerSchema(client: PoolClient): Promise<void> {
-  const known = await client.query<{ there: boolean }>(
+/**
+ * For commands that work on what is stored, and bring no schema about.
+ * @throws when there is no schema; {@link IndelibleError} `schema_too_new` when it asks for a newer server
+ */
+export async function requireSchema({ queries }: Database): Promise<void> {
+  if (await hasSchema(queries)) return refuseNewerSchema(queries);
+  throw new Error('the database holds no documents: are DATABASE_URL and DATA_DIR those of the server?');
+}
+
+async function hasSchema(client: Pool | PoolClient): Promise<boolean> {
+  const { rows } = await client.query<{ there: boolean }>(
     `select to_regclass('indelible.compatibility') is not null as there`,
   );
-  if (known.rows[0]?.there !== true) return;
+  return rows[0]?.there === true;
+}
+
+async function refuseNewerSchema(client: Pool | PoolClient): Promise<void> {
   const found = await client.query<{ oldest_server: string }>(
     'select oldest_server from indelible.compatibility',
   );

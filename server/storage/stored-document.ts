@@ -4,18 +4,28 @@ import * as Y from 'yjs';
 const MAX_SUSPECTS = 100;
 
 /** One update of the log that no snapshot holds yet. */
-export interface TailRow {
+interface TailRow {
   readonly id: string;
   readonly update: Uint8Array;
 }
 
-/** A document as the database has it: the snapshot and every update after it, read at one moment. */
-export interface StoredDocument {
-  readonly id: string;
+/** What a document is made of: the snapshot and every update after it. */
+export interface StoredContent {
   readonly snapshot: Uint8Array | null;
+  readonly tail: readonly TailRow[];
+}
+
+/** A document as the database has it, read at one moment. */
+export interface StoredDocument extends StoredContent {
+  readonly id: string;
   /** Of the snapshot's row (`xmin`): another one means that it was replaced since. */
   readonly version: string | null;
-  readonly tail: readonly TailRow[];
+}
+
+/** A row that cannot be applied, and what it throws. */
+export interface UnreadableRow {
+  readonly row: TailRow;
+  readonly error: unknown;
 }
 
 /**
@@ -23,7 +33,7 @@ export interface StoredDocument {
  * makes 10,000 rows take 20 to 36 ms; merging them pairwise first is quadratic.)
  * @throws whatever Yjs throws on an update that it cannot apply; `doc` is of no use then
  */
-export function applyStored(doc: Y.Doc, { snapshot, tail }: StoredDocument): void {
+export function applyStored(doc: Y.Doc, { snapshot, tail }: StoredContent): void {
   doc.transact(() => {
     if (snapshot !== null) Y.applyUpdate(doc, snapshot);
     for (const { update } of tail) Y.applyUpdate(doc, update);
@@ -35,8 +45,8 @@ export function applyStored(doc: Y.Doc, { snapshot, tail }: StoredDocument): voi
  * Slow, so only for a document whose loading threw.
  * @throws when the snapshot itself cannot be applied
  */
-export function findUnreadable(stored: StoredDocument): TailRow[] {
-  const unreadable: TailRow[] = [];
+export function findUnreadable(stored: StoredContent): UnreadableRow[] {
+  const unreadable: UnreadableRow[] = [];
   let readable: TailRow[] = [];
   let kept: TailRow[] = [];
   let doc = rebuild(stored, readable);
@@ -46,9 +56,9 @@ export function findUnreadable(stored: StoredDocument): TailRow[] {
       Y.applyUpdate(doc, row.update);
       readable.push(row);
       if (doc.store.pendingStructs !== null && doc.store.pendingStructs.update !== aside) kept.push(row);
-    } catch {
+    } catch (error) {
       const guilty = findGuilty(stored, readable, kept, row);
-      unreadable.push(guilty);
+      unreadable.push({ row: guilty, error });
       readable = [...readable, row].filter((each) => each !== guilty);
       kept = kept.filter((each) => each !== guilty);
       // What threw may have been applied in part, so go on with a document that has not seen it.
@@ -64,7 +74,7 @@ export function findUnreadable(stored: StoredDocument): TailRow[] {
  * @param kept - the rows of `readable` that were kept aside when they were applied
  */
 function findGuilty(
-  stored: StoredDocument,
+  stored: StoredContent,
   readable: readonly TailRow[],
   kept: readonly TailRow[],
   row: TailRow,
@@ -83,7 +93,7 @@ function findGuilty(
   return kept.slice(0, MAX_SUSPECTS).find(isSuspect) ?? row;
 }
 
-function rebuild(stored: StoredDocument, tail: readonly TailRow[]): Y.Doc {
+function rebuild(stored: StoredContent, tail: readonly TailRow[]): Y.Doc {
   const doc = new Y.Doc();
   applyStored(doc, { ...stored, tail });
   return doc;
@@ -94,7 +104,7 @@ function rebuild(stored: StoredDocument, tail: readonly TailRow[]): Y.Doc {
  * @returns `null` when the merged update would not give the same document back: then it must not replace its sources
  * @throws what Yjs throws on an update that it cannot apply
  */
-export function mergeStored(stored: StoredDocument): Uint8Array | null {
+export function mergeStored(stored: StoredContent): Uint8Array | null {
   const doc = rebuild(stored, stored.tail);
   const state = Y.encodeStateAsUpdate(doc);
   const copy = new Y.Doc();

@@ -64,6 +64,18 @@ export function textOf(doc: Y.Doc): string {
   return doc.getText('content').toString();
 }
 
+/** Somebody who types at the end of a text; each call gives the update of what was typed. */
+export function typist(clientID = 1): (text: string) => Uint8Array {
+  const doc = new Y.Doc();
+  doc.clientID = clientID;
+  const content = doc.getText('content');
+  return (text) => {
+    const before = Y.encodeStateVector(doc);
+    content.insert(content.length, text);
+    return Y.encodeStateAsUpdate(doc, before);
+  };
+}
+
 /** The update that types a text into an empty document. */
 export function updateOf(text: string): Uint8Array {
   const doc = new Y.Doc();

@@ -6,6 +6,7 @@ import * as Y from 'yjs';
 import { Metrics } from '../../server/metrics.ts';
 import { type Database, openDatabase } from '../../server/storage/database.ts';
 import { DocumentStore } from '../../server/storage/document-store.ts';
+import { checksumOf } from '../../server/storage/update-log.ts';
 import { applyStored } from '../../server/storage/stored-document.ts';
 import { atTestEnd } from './cleanup.ts';
 import { createDatabase } from './postgres.ts';
@@ -40,6 +41,26 @@ export async function openStorage(storage: Storage): Promise<Database> {
   });
   atTestEnd(() => database.close());
   return database;
+}
+
+/** Puts updates into the log of a document as rows, past the update log. */
+export async function insertRows(
+  { queries }: Database,
+  name: string,
+  updates: Uint8Array[],
+  author: string | null = null,
+): Promise<string[]> {
+  await queries.query('insert into indelible.documents (name) values ($1) on conflict do nothing', [name]);
+  const ids: string[] = [];
+  for (const update of updates) {
+    const { rows } = await queries.query<{ id: string }>(
+      `insert into indelible.updates (document, author, created_at, checksum, update)
+         select id, $2, now(), $3, $4 from indelible.documents where name = $1 returning id`,
+      [name, author, checksumOf(update), update],
+    );
+    ids.push(rows[0]?.id ?? '');
+  }
+  return ids;
 }
 
 /** A document rebuilt from the database alone; `null` when it is not there. */

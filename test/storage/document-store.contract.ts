@@ -5,13 +5,15 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import * as Y from 'yjs';
 import { Metrics } from '../../server/metrics.ts';
 import { type Database, transaction } from '../../server/storage/database.ts';
+import { markRow } from '../../server/storage/document-rows.ts';
 import { DocumentStore } from '../../server/storage/document-store.ts';
 import { migrate } from '../../server/storage/migrate.ts';
 import { applyStored } from '../../server/storage/stored-document.ts';
 import { checksumOf } from '../../server/storage/update-log.ts';
+import { textOf, typist } from '../helpers/editor.ts';
 import { throwingUpdate } from '../helpers/hostile.ts';
 import { randomOf } from '../helpers/traces.ts';
-import { type StorageKind, createStorage, openStorage } from '../helpers/storage.ts';
+import { type StorageKind, createStorage, insertRows, openStorage } from '../helpers/storage.ts';
 
 const silent = pino({ level: 'silent' });
 
@@ -29,23 +31,7 @@ export function documentStoreContract(kind: StorageKind): void {
       store = new DocumentStore(database.queries, log, metrics);
     });
 
-    /** Puts updates into the log as rows, past the update log. */
-    async function insert(name: string, updates: Uint8Array[]): Promise<string[]> {
-      await database.queries.query(
-        'insert into indelible.documents (name) values ($1) on conflict do nothing',
-        [name],
-      );
-      const ids: string[] = [];
-      for (const update of updates) {
-        const { rows } = await database.queries.query<{ id: string }>(
-          `insert into indelible.updates (document, created_at, checksum, update)
-             select id, now(), $2, $3 from indelible.documents where name = $1 returning id`,
-          [name, checksumOf(update), update],
-        );
-        ids.push(rows[0]?.id ?? '');
-      }
-      return ids;
-    }
+    const insert = (name: string, updates: Uint8Array[]) => insertRows(database, name, updates);
 
     async function load(name: string): Promise<Y.Doc> {
       const stored = await store.read(name);
@@ -252,6 +238,57 @@ export function documentStoreContract(kind: StorageKind): void {
       expect(await tailOf('store/undecodable')).toHaveLength(1);
     });
 
+    test('[I4] what is set aside is neither loaded nor folded in, stays in the log, and can be taken back', async () => {
+      const [bad] = await insert('store/set aside', [typist(1)('bad ')]);
+      await insert('store/set aside', [typist(2)('good ')]);
+      await markRow(database.queries, bad ?? '', 'operator', () => {});
+      expect(textOf(await load('store/set aside'))).toBe('good ');
+      expect(await store.fold('store/set aside')).toMatchObject({ kind: 'folded', rows: 1 });
+      expect(textOf(await load('store/set aside'))).toBe('good ');
+      await markRow(database.queries, bad ?? '', null, () => {});
+      expect(await tailOf('store/set aside')).toEqual([bad]);
+      expect(
+        textOf(await load('store/set aside'))
+          .split(' ')
+          .toSorted(),
+      ).toEqual(['', 'bad', 'good']);
+    });
+
+    test('[I4] a row that is refused for a reason stays as it is', async () => {
+      const [row] = await insert('store/not set aside', [typist()('kept')]);
+      const refused = markRow(database.queries, row ?? '', 'operator', () => {
+        throw new Error('no');
+      });
+      await expect(refused).rejects.toThrow('no');
+      expect(await tailOf('store/not set aside')).toEqual([row]);
+    });
+
+    test('[I6] a fold that has read a row which is set aside meanwhile neither takes it in nor deletes it', async () => {
+      const [bad] = await insert('store/while folding', [typist(1)('bad '), typist(2)('good ')]);
+      class Late extends DocumentStore {
+        override async read(name: string) {
+          const stored = await super.read(name);
+          await markRow(database.queries, bad ?? '', 'operator', () => {});
+          return stored;
+        }
+      }
+      const late = new Late(database.queries, silent, metrics);
+      expect(await late.fold('store/while folding')).toEqual({ kind: 'nothing' });
+      expect(textOf(await load('store/while folding'))).toBe('good ');
+      expect(await store.fold('store/while folding')).toMatchObject({ kind: 'folded', rows: 1 });
+      await markRow(database.queries, bad ?? '', null, () => {});
+      expect(await tailOf('store/while folding')).toEqual([bad]);
+      await late.close();
+    });
+
+    test('[I6] a row that a fold has taken in cannot be set aside any more', async () => {
+      const [row] = await insert('store/folded', [typist()('kept')]);
+      await store.fold('store/folded');
+      await expect(markRow(database.queries, row ?? '', 'operator', () => {})).rejects.toThrow(
+        `no row ${row}: a snapshot has taken it in, or it never was`,
+      );
+    });
+
     test('[S6] of several that create a document at once, one does', async () => {
       const contents = Array.from({ length: 5 }, (_, index) => typist(index + 1)(`by ${index}`));
       const created = await Promise.all(contents.map((content) => store.create('store/create', content)));
@@ -274,20 +311,4 @@ async function breakLine(client: PoolClient, pid: number): Promise<void> {
   const { stream } = (client as unknown as { connection: { stream: Duplex } }).connection;
   if (pid > 0) stream.destroy(new Error('connection reset'));
   await ended;
-}
-
-/** Somebody who types at the end of a text; each call gives the update of what was typed. */
-function typist(clientID = 1): (text: string) => Uint8Array {
-  const doc = new Y.Doc();
-  doc.clientID = clientID;
-  const content = doc.getText('content');
-  return (text) => {
-    const before = Y.encodeStateVector(doc);
-    content.insert(content.length, text);
-    return Y.encodeStateAsUpdate(doc, before);
-  };
-}
-
-function textOf(doc: Y.Doc): string {
-  return doc.getText('content').toString();
 }
