@@ -10,6 +10,8 @@ const OPTIONS: LimitOptions = {
   user: PLENTY,
 };
 
+const stopClock = () => vi.useFakeTimers({ toFake: ['performance'] });
+
 const limits = (options: Partial<LimitOptions> = {}) => new Limits({ ...OPTIONS, ...options });
 
 describe('counting sockets', () => {
@@ -21,7 +23,7 @@ describe('counting sockets', () => {
     counts.admit('b');
     expect(() => counts.admit('c')).toThrow(/too many sockets/);
     leave();
-    counts.admit('c');
+    expect(() => counts.admit('c')).not.toThrow();
   });
 
   test('[Q1] leaving twice counts once', () => {
@@ -36,7 +38,9 @@ describe('counting sockets', () => {
 
   test('[Q1] addresses are not counted when their limit is 0', () => {
     const counts = limits({ connectionsPerAddress: 0 });
-    for (let socket = 0; socket < 3; socket += 1) counts.admit('a');
+    expect(() => {
+      for (let socket = 0; socket < 3; socket += 1) counts.admit('a');
+    }).not.toThrow();
   });
 
   test('[Q2] each document is counted by itself', () => {
@@ -54,7 +58,6 @@ describe('counting sockets', () => {
 
 describe('metering', () => {
   afterEach(() => vi.useRealTimers());
-  const stopClock = () => vi.useFakeTimers({ toFake: ['performance'] });
 
   test('[Q4] frames above the burst rest as long as the rate needs to make up for them', () => {
     stopClock();
