@@ -119,14 +119,6 @@ export function encodeAddress(address: string): Uint8Array {
   return encoding.encode((encoder) => encoding.writeVarString(encoder, address));
 }
 
-/** Prepends an encoded address to a message. */
-export function addAddress(address: Uint8Array, message: Uint8Array): Uint8Array {
-  const frame = new Uint8Array(address.byteLength + message.byteLength);
-  frame.set(address);
-  frame.set(message, address.byteLength);
-  return frame;
-}
-
 /** The Auth frame with which a client presents its token. */
 export function encodeToken(address: string, token: string): Uint8Array {
   return encodeAuth(address, AuthKind.Token, token);

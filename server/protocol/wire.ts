@@ -1,12 +1,10 @@
-import { addAddress, encodeAddress, readFrame, readUnaddressed, toYWebsocket, type Frame } from './frames.ts';
+import { encodeAddress, readFrame, readUnaddressed, toYWebsocket, type Frame } from './frames.ts';
 
 /** How one socket speaks: its frames to ours, and Hocuspocus's frames to its own. */
 export interface Wire {
   readonly protocol: 'y-websocket' | 'hocuspocus';
   /** @throws when the frame is cut short */
   read(bytes: Uint8Array): Frame;
-  /** The frame as Hocuspocus takes it. */
-  toHocuspocus(bytes: Uint8Array): Uint8Array;
   /** A frame of Hocuspocus as the client takes it; `null` when the client has no use for it. */
   toClient(frame: Uint8Array): Uint8Array | null;
 }
@@ -15,7 +13,6 @@ export interface Wire {
 export const hocuspocusWire: Wire = {
   protocol: 'hocuspocus',
   read: readFrame,
-  toHocuspocus: (bytes) => bytes,
   toClient: (frame) => frame,
 };
 
@@ -24,11 +21,10 @@ export const hocuspocusWire: Wire = {
  * @param wantsAcks - whether the client asked for acks, which a y-websocket client does not know by itself
  */
 export function yWebsocketWire(document: string, wantsAcks: boolean): Wire {
-  const address = encodeAddress(document);
+  const addressBytes = encodeAddress(document).byteLength;
   return {
     protocol: 'y-websocket',
     read: (bytes) => readUnaddressed(bytes, document),
-    toHocuspocus: (bytes) => addAddress(address, bytes),
-    toClient: (frame) => toYWebsocket(frame, address.byteLength, wantsAcks),
+    toClient: (frame) => toYWebsocket(frame, addressBytes, wantsAcks),
   };
 }

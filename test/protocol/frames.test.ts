@@ -1,7 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import {
   MessageType,
-  addAddress,
   addressLength,
   documentOf,
   encodeAddress,
@@ -85,10 +84,6 @@ describe('frames of clients', () => {
     const whole = { address: NAME, ...expected };
     expect(readFrame(encodeFrame('hocuspocus', frame, NAME))).toEqual(whole);
     expect(readUnaddressed(encodeFrame('y-websocket', frame), NAME)).toEqual(whole);
-    const wire = yWebsocketWire(NAME, false);
-    const unaddressed = encodeFrame('y-websocket', frame);
-    expect(wire.toHocuspocus(unaddressed)).toEqual(encodeFrame('hocuspocus', frame, NAME));
-    expect(addAddress(encodeAddress(NAME), unaddressed)).toEqual(encodeFrame('hocuspocus', frame, NAME));
   });
 
   test('[W5] the address names a document and maybe a session', () => {
@@ -176,7 +171,7 @@ describe('frames for clients', () => {
   test('[W6] translating writes to no frame, of whatever bytes', () => {
     const random = randomOf(2);
     for (let run = 0; run < 5_000; run += 1) {
-      const frame = addAddress(encodeAddress(NAME), bytes(run % 12, ...randomBytes(random)));
+      const frame = bytes(...encodeAddress(NAME), run % 12, ...randomBytes(random));
       const before = frame.slice();
       toYWebsocket(frame, addressLength(frame), run % 2 === 0);
       expect(frame).toEqual(before);

@@ -51,6 +51,26 @@ describe('many documents on one Hocuspocus socket', () => {
     expect(two.closes).toEqual([]);
   });
 
+  test('[W4] one that is closed and opened again at once is open, whether it was open before or still opening', async () => {
+    const { url } = await startServer();
+    const client = await rawHocuspocus(url);
+    const open = () => client.send({ type: 'token', token: '' }, 'one');
+    const close = () => client.send({ type: 'close' }, 'one');
+    const ask = async () => {
+      client.send({ type: 'step1', stateVector }, 'one');
+      await client.next('step2');
+    };
+    open();
+    close();
+    open();
+    await ask();
+    close();
+    open();
+    await ask();
+    expect(client.frames.filter(({ type }) => type === 'authenticated')).toHaveLength(3);
+    expect(client.frames.filter(({ type }) => type === 'close')).toHaveLength(2);
+  });
+
   test('[W4] refusing one leaves the others', async () => {
     const { url } = await startServer({ jwtSecret: SECRET });
     const token = await mintToken(SECRET, { sub: 'anna', access: { 'mine/*': 'write' } }, 60);

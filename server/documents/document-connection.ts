@@ -1,0 +1,257 @@
+import * as Y from 'yjs';
+import type { Access } from '../auth/access.ts';
+import type { Grant } from '../auth/grant.ts';
+import { IndelibleError, messageOf, type ErrorCode } from '../errors.ts';
+import type { Log } from '../log.ts';
+import type { Metrics } from '../metrics.ts';
+import {
+  MessageType,
+  SyncStep,
+  encodeAwareness,
+  encodeGranted,
+  encodeSync,
+  encodeSyncStatus,
+  type Frame,
+} from '../protocol/frames.ts';
+import { Acks } from './acks.ts';
+import { Expiry } from './expiry.ts';
+import type { Connection } from './host.ts';
+import type { OpenDocument } from './open-document.ts';
+import { checkUpdate, type UpdateLimits } from './update-check.ts';
+
+export interface SendOptions {
+  /** May be left out for a client that is slow; the socket asks for all of it again later. */
+  readonly isPresence?: boolean | undefined;
+  /** Called when the frame has left, or never will. */
+  readonly onSent?: (() => void) | undefined;
+}
+
+/** What a connection needs of its session. */
+export interface ConnectionSession {
+  write(frame: Uint8Array, options?: SendOptions): void;
+  /** Ends the session with all its documents. */
+  end(code: ErrorCode): void;
+  /** Takes this document from the client, and says why. */
+  takeAway(connection: DocumentConnection, code: ErrorCode): void;
+}
+
+/** What a connection needs of the hub. */
+export interface ConnectionHub {
+  readonly limits: { readonly update: UpdateLimits };
+  readonly access: Access;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  append(open: OpenDocument, update: Uint8Array, author: string | null): void;
+  settle(acks: Acks): void;
+  forget(acks: Acks): void;
+  rebuild(open: OpenDocument, error: unknown): void;
+}
+
+/** One document that a session is connected to: what its client says there, may do there, and is owed. */
+export class DocumentConnection {
+  readonly open: OpenDocument;
+  readonly connection: Connection;
+  readonly user: string | null;
+  readonly #hub: ConnectionHub;
+  readonly #session: ConnectionSession;
+  readonly #acks: Acks;
+  readonly #expiry: Expiry;
+  #grant: Grant;
+  /** Why the grant ends at its time: not for being old, if a newer token could not be judged. */
+  #endsAs: ErrorCode = 'token_expired';
+  /** How often the client has presented another token. */
+  #renewals = 0;
+  /** Whether an answer to a state vector is on its way. */
+  #isAnswering = false;
+  /** What was asked meanwhile: the latest, since it holds what those before it do. */
+  #nextQuestion: Uint8Array | undefined;
+
+  constructor(
+    hub: ConnectionHub,
+    session: ConnectionSession,
+    joined: { connection: Connection; open: OpenDocument; grant: Grant },
+  ) {
+    this.#hub = hub;
+    this.#session = session;
+    this.open = joined.open;
+    this.connection = joined.connection;
+    this.user = joined.grant.user;
+    this.#grant = joined.grant;
+    const [yes, no] = [encodeSyncStatus(this.address, true), encodeSyncStatus(this.address, false)];
+    this.#acks = new Acks(
+      (committed) => session.write(committed ? yes : no),
+      (seconds) => hub.metrics.ackSeconds.observe(seconds),
+    );
+    this.#expiry = new Expiry(() => session.takeAway(this, this.#endsAs));
+    this.#expiry.set(joined.grant.expiresAt);
+  }
+
+  /** The document's name, with the client's session id if it has one. */
+  get address(): string {
+    return this.connection.messageAddress;
+  }
+
+  get grant(): Grant {
+    return this.#grant;
+  }
+
+  /** Takes a frame of the client. Never throws. */
+  handle({ type, step, payload, token }: Frame): void {
+    switch (type) {
+      case MessageType.Auth:
+        // Never rejects.
+        if (token !== undefined) void this.#renew(token);
+        break;
+      case MessageType.QueryAwareness:
+        this.tellPresence();
+        break;
+      case MessageType.Awareness:
+        this.#receivePresence(payload);
+        break;
+      case MessageType.Close:
+        this.connection.close({ code: 1000, reason: 'provider_initiated' });
+        break;
+      default:
+        if (step === SyncStep.StateVector) this.#receiveQuestion(payload);
+        else if (step === SyncStep.Missing || step === SyncStep.Update) this.#receiveEdit(step, payload);
+        else this.#session.end('bad_frame');
+    }
+  }
+
+  /** Sends everybody's presence. */
+  tellPresence(): void {
+    this.#session.write(encodeAwareness(this.address, this.open.presence.encode()), { isPresence: true });
+  }
+
+  /** The client is connected to the document no more. */
+  leave(): void {
+    this.#expiry.clear();
+    this.open.presence.release(this.connection);
+    this.#hub.forget(this.#acks);
+  }
+
+  #receivePresence(update: Uint8Array): void {
+    try {
+      this.open.presence.receive(this, update);
+    } catch (error) {
+      this.#session.end(error instanceof IndelibleError ? error.code : 'bad_frame');
+    }
+  }
+
+  /** Asked for what the client lacks, the server tells, and asks in return. */
+  #receiveQuestion(stateVector: Uint8Array): void {
+    if (!isStateVector(stateVector)) {
+      this.#session.end('bad_frame');
+    } else if (this.#isAnswering) {
+      // One at a time: the question costs 20 bytes, and the answer may be the whole document.
+      this.#nextQuestion = stateVector.slice();
+    } else {
+      this.#answer(stateVector);
+    }
+  }
+
+  #answer(stateVector: Uint8Array): void {
+    this.#isAnswering = true;
+    const onSent = () => {
+      this.#isAnswering = false;
+      const next = this.#nextQuestion;
+      this.#nextQuestion = undefined;
+      if (next !== undefined && !this.#isOver) this.#answer(next);
+    };
+    this.#session.write(this.open.answers.frame(this.address, stateVector), { onSent });
+    const own = Y.encodeStateVector(this.open.document);
+    this.#session.write(encodeSync(this.address, SyncStep.StateVector, own));
+  }
+
+  #receiveEdit(step: number, update: Uint8Array): void {
+    const since = performance.now();
+    this.#hub.metrics.updatesIn.inc();
+    if (!this.#isSound(update)) return;
+    if (this.connection.readOnly) {
+      if (step === SyncStep.Missing && this.open.contains(update)) this.#owe(this.open.lastSequence, since);
+      else this.#refuse(since);
+      return;
+    }
+    const refusal = this.open.refusalOf(update);
+    if (refusal !== null) {
+      this.#session.takeAway(this, refusal);
+      return;
+    }
+    const news = this.#apply(update);
+    if (news === 'failed') return;
+    if (news !== null) {
+      this.#hub.append(this.open, news, this.user);
+      this.open.observeDelivery(since, this.#hub.metrics.deliverySeconds);
+    }
+    this.#owe(this.open.lastSequence, since);
+  }
+
+  #owe(sequence: number, since: number): void {
+    this.#acks.owe(sequence, since);
+    this.#hub.settle(this.#acks);
+  }
+
+  #refuse(since: number): void {
+    this.#acks.oweRefusal(since);
+    this.#hub.settle(this.#acks);
+  }
+
+  #isSound(update: Uint8Array): boolean {
+    try {
+      checkUpdate(update, this.#hub.limits.update);
+      return true;
+    } catch (error) {
+      this.#hub.log.warn({ err: messageOf(error) }, 'an update is refused');
+      this.#session.end('bad_update');
+      return false;
+    }
+  }
+
+  #apply(update: Uint8Array): Uint8Array | null | 'failed' {
+    const { isWaitingForMore } = this.open;
+    try {
+      return this.open.apply(update, { source: 'connection', connection: this.connection });
+    } catch (error) {
+      // Final for its sender, who would only send it again. But it may have brought the predecessors of somebody
+      // else's update, and that one threw.
+      if (!isWaitingForMore) this.#session.end('bad_update');
+      this.#hub.rebuild(this.open, error);
+      return 'failed';
+    }
+  }
+
+  get #isOver(): boolean {
+    return !this.open.document.hasConnection(this.connection);
+  }
+
+  /** Another token: for the same user, it takes the place of the one before at once. */
+  async #renew(token: string): Promise<void> {
+    const renewal = (this.#renewals += 1);
+    const isOvertaken = () => this.#isOver || renewal !== this.#renewals;
+    try {
+      const grant = await this.#hub.access.decide({ document: this.open.name, token: token || null });
+      if (isOvertaken()) return;
+      if (grant.user !== this.user) throw new IndelibleError('forbidden', 'another user');
+      this.#grant = grant;
+      this.#endsAs = 'token_expired';
+      this.#expiry.set(grant.expiresAt);
+      this.connection.readOnly = grant.access === 'read';
+      this.#session.write(encodeGranted(this.address, grant.access));
+    } catch (error) {
+      if (isOvertaken()) return;
+      const code = error instanceof IndelibleError ? error.code : 'internal_error';
+      // It may be good, so the one before serves to its end.
+      if (code === 'auth_unavailable') this.#endsAs = code;
+      else this.#session.takeAway(this, code);
+    }
+  }
+}
+
+function isStateVector(bytes: Uint8Array): boolean {
+  try {
+    Y.decodeStateVector(bytes);
+    return true;
+  } catch {
+    return false;
+  }
+}
