@@ -228,12 +228,13 @@ function takeBack({ name: document }: DocumentRows, row: LogRow): string {
 }
 
 async function token(rest: string[]): Promise<void> {
-  const { jwtSecret } = resolveSettings(options);
+  const { jwtSecret, jwtIssuer: issuer, jwtAudience: audience } = resolveSettings(options);
   if (jwtSecret === undefined) {
     throw new Misuse('set JWT_SECRET (32 characters or more) to the key of the server');
   }
   const { sub, name: person, access, hours } = readTokenArguments(rest);
-  print(process.stdout, await mintToken(jwtSecret, { sub, name: person, access }, hours * 3600));
+  const claims = { sub, name: person, access };
+  print(process.stdout, await mintToken(jwtSecret, claims, hours * 3600, { issuer, audience }));
 }
 
 function readTokenArguments(rest: string[]) {

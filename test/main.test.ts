@@ -105,14 +105,17 @@ describe('a wrong command line', () => {
 
 describe('indelible token', () => {
   test.each(PROTOCOLS)(
-    '[C3] mints a token that a server with the same key accepts, over %s',
+    '[C3] mints a token that a server with the same settings accepts, over %s',
     async (protocol) => {
       const minted = await indelible(['token', '--sub', 'alice', '--access', 'notes/*=write'], {
         JWT_SECRET,
+        JWT_ISSUER: 'me',
+        JWT_AUDIENCE: 'this',
       });
       expect([minted.code, minted.stderr]).toEqual([0, '']);
       const storage = await createStorage('postgres');
-      const { url } = await startServer({ ...storage, jwtSecret: JWT_SECRET });
+      const settings = { jwtSecret: JWT_SECRET, jwtIssuer: 'me', jwtAudience: 'this' };
+      const { url } = await startServer({ ...storage, ...settings });
       const editor = await joinAs(protocol, url, 'notes/today', minted.stdout);
       editor.type('hello');
       expect(await editor.ack()).toBe(true);

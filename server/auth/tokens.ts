@@ -171,13 +171,21 @@ function isAboutTheToken(error: unknown): boolean {
 /**
  * Mints a token.
  * @param lifetime - seconds until it expires
+ * @param marks - issuer and audience, where the server asks for them
  */
-export function mintToken(secret: string, claims: TokenClaims, lifetime: number): Promise<string> {
+export function mintToken(
+  secret: string,
+  claims: TokenClaims,
+  lifetime: number,
+  { issuer, audience }: Partial<Pick<TokenOptions, 'issuer' | 'audience'>> = {},
+): Promise<string> {
   const { sub, name, access } = claims;
-  return new SignJWT({ access, ...(name === undefined ? {} : { name }) })
+  const token = new SignJWT({ access, ...(name !== undefined && { name }) })
     .setProtectedHeader({ alg: 'HS256' })
     .setSubject(sub)
     .setIssuedAt()
-    .setExpirationTime(Math.floor(Date.now() / 1000) + lifetime)
-    .sign(new TextEncoder().encode(secret));
+    .setExpirationTime(Math.floor(Date.now() / 1000) + lifetime);
+  if (issuer !== undefined) token.setIssuer(issuer);
+  if (audience !== undefined) token.setAudience(audience);
+  return token.sign(new TextEncoder().encode(secret));
 }
