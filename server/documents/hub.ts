@@ -77,7 +77,8 @@ export class Hub implements SessionHub {
   register(session: Session): ClientConnection {
     const socket = {
       send: (frame: unknown) => session.send(frame as Uint8Array),
-      close: (code?: number, reason?: string) => session.close(code, reason),
+      // It closes a socket of which too much waits for a token, with a code of its own that no client knows.
+      close: () => session.end('too_many_waiting'),
       get readyState() {
         return session.readyState;
       },

@@ -103,6 +103,8 @@ function readMessage(decoder: decoding.Decoder, address: string): Frame {
 function checkAuth(decoder: decoding.Decoder): void {
   decoding.readVarUint(decoder);
   decoding.readVarString(decoder);
+  // The provider's version, which newer ones append.
+  if (decoding.hasContent(decoder)) decoding.readVarString(decoder);
 }
 
 /** Where the message of a Hocuspocus frame begins, that is the bytes of its address. */
