@@ -138,7 +138,7 @@ export class DocumentConnection {
     }
   }
 
-  /** Asked for what the client lacks, the server tells, and asks in return. */
+  /** Asked for what the client lacks, the server asks in return, and tells. */
   #receiveQuestion(stateVector: Uint8Array): void {
     if (!isStateVector(stateVector)) {
       this.#session.end('bad_frame');
@@ -158,9 +158,10 @@ export class DocumentConnection {
       this.#nextQuestion = undefined;
       if (next !== undefined && !this.#isOver) this.#answer(next);
     };
-    this.#session.write(this.open.answers.frame(this.address, stateVector), { onSent });
+    // In the order of Hocuspocus: a client that has been told has then been asked, and has sent what we lack.
     const own = Y.encodeStateVector(this.open.document);
     this.#session.write(encodeSync(this.address, SyncStep.StateVector, own));
+    this.#session.write(this.open.answers.frame(this.address, stateVector), { onSent });
   }
 
   #receiveEdit(step: number, update: Uint8Array): void {

@@ -83,7 +83,8 @@ export class Hub implements SessionHub {
   register(session: Session): ClientConnection {
     const socket = {
       send: (frame: unknown) => session.send(frame as Uint8Array),
-      close: (code?: number, reason?: string) => session.close(code, reason),
+      // What makes it close a socket never reaches it, and its codes are none that a client knows.
+      close: () => session.end('internal_error'),
       get readyState() {
         return session.readyState;
       },

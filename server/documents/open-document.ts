@@ -93,10 +93,11 @@ export class OpenDocument {
     } finally {
       this.#captured = undefined;
     }
-    // Where predecessors are missing, Yjs keeps the update aside and fires no event: the log takes its own bytes.
+    // Where predecessors are missing, Yjs keeps the update aside and fires no event: the log takes its own bytes. So it
+    // does when predecessors arrive: the event holds what waited for them too, which has a row, and maybe another author.
     const isPending =
       !sameBytes(structs, store.pendingStructs?.update) || !sameBytes(deletions, store.pendingDs);
-    if (isPending && this.isWaitingForMore) return update.slice();
+    if (isPending) return update.slice();
     if (captured.length <= 1) return captured[0] ?? null;
     return Y.mergeUpdates(captured);
   }

@@ -77,7 +77,11 @@ function readSections(decoder: decoding.Decoder, limits: UpdateLimits): number {
     const count = decoding.readVarUint(decoder);
     structs += count;
     refuseIf(structs > limits.structs, `more than ${limits.structs} structs`);
-    const cursor = { decoder, client: decoding.readVarUint(decoder), clock: decoding.readVarUint(decoder) };
+    const cursor = {
+      decoder,
+      client: decoding.readVarUint(decoder),
+      clock: decoding.readVarUint(decoder),
+    };
     // Yjs would keep the last one and lose the others.
     refuseIf(clients.has(cursor.client), 'a client has two sections');
     clients.add(cursor.client);
@@ -144,7 +148,7 @@ function readContent(decoder: decoding.Decoder, kind: number): number {
       return readTimes(decoder, readValue);
     case 9: // document
       decoding.readVarString(decoder);
-      refuseIf(!isObject(readValue(decoder)), 'a document without options');
+      readOptions(decoder);
       return 1;
     default:
       throw new IndelibleError('bad_update', 'a struct of an unknown kind');
@@ -155,6 +159,14 @@ function readTimes(decoder: decoding.Decoder, read: (decoder: decoding.Decoder) 
   const count = decoding.readVarUint(decoder);
   for (let index = 0; index < count; index += 1) read(decoder);
   return count;
+}
+
+/** Options of a subdocument. Yjs lets them replace its guid, and throws when it writes one that is no text. */
+function readOptions(decoder: decoding.Decoder): void {
+  const options = readValue(decoder);
+  refuseIf(typeof options !== 'object' || options === null, 'a document without options');
+  const { guid = '' } = options as { guid?: unknown };
+  refuseIf(typeof guid !== 'string', 'a document whose guid is no text');
 }
 
 function readType(decoder: decoding.Decoder): void {
@@ -189,15 +201,21 @@ function readLength(decoder: decoding.Decoder): number {
 function readValue(decoder: decoding.Decoder): unknown {
   const value: unknown = decoding.readAny(decoder);
   refuseIfDeep(value);
+  refuseIf(!isWritable(value), 'a value that cannot be written again');
   return value;
+}
+
+/**
+ * Whether lib0 can write a value that it has read. It reads the key `__proto__` as any other, which may give an object the
+ * prototype of bytes: then it is written as bytes, and that throws.
+ */
+function isWritable(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null || ArrayBuffer.isView(value)) return true;
+  return !(value instanceof Uint8Array) && Object.values(value).every(isWritable);
 }
 
 function refuseIfDeep(value: unknown): void {
   refuseIf(!isShallow(value, MAX_LEVELS), `values in more than ${MAX_LEVELS} levels`);
-}
-
-function isObject(value: unknown): boolean {
-  return typeof value === 'object' && value !== null;
 }
 
 function refuseIf(isWrong: boolean, what: string): void {

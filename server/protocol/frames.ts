@@ -105,6 +105,8 @@ function readMessage(decoder: decoding.Decoder, address: string): Frame {
 function readToken(decoder: decoding.Decoder): { token?: string } {
   const kind = decoding.readVarUint(decoder);
   const token = decoding.readVarString(decoder);
+  // The provider's version, which newer ones append.
+  if (decoding.hasContent(decoder)) decoding.readVarString(decoder);
   return kind === AuthKind.Token ? { token } : {};
 }
 

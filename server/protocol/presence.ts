@@ -66,8 +66,8 @@ export function writePresence(entries: readonly PresenceEntry[]): Uint8Array {
   });
 }
 
-/** Whether a value of JSON has at most so many levels. */
+/** Whether a value of JSON, or bytes, has at most so many levels. */
 export function isShallow(value: unknown, levels: number): boolean {
-  if (typeof value !== 'object' || value === null) return true;
+  if (typeof value !== 'object' || value === null || ArrayBuffer.isView(value)) return true;
   return levels > 0 && Object.values(value).every((member) => isShallow(member, levels - 1));
 }

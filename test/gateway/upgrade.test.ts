@@ -1,23 +1,16 @@
 import { once } from 'node:events';
 import { request } from 'node:http';
-import { connect } from 'node:net';
 import { describe, expect, test } from 'vitest';
 import { mintToken } from '../../server/auth/tokens.ts';
 import { connectYWebsocket } from '../helpers/clients.ts';
 import { valueOf } from '../helpers/metrics.ts';
 import { rawYWebsocket } from '../helpers/raw-client.ts';
+import { HANDSHAKE, answerTo, connectTcp, requestOf } from '../helpers/raw-http.ts';
 import { startServer } from '../helpers/server.ts';
 
 const SECRET = 'a key that is long enough for HS256, of 32 characters';
 const ORIGIN = 'https://app.example';
 const BROWSER = { headers: { Origin: ORIGIN } };
-const HANDSHAKE = {
-  Connection: 'Upgrade',
-  Upgrade: 'websocket',
-  'Sec-WebSocket-Version': '13',
-  'Sec-WebSocket-Key': 'AAAAAAAAAAAAAAAAAAAAAA==',
-};
-
 const tokenFor = (pattern: string) => mintToken(SECRET, { sub: 'anna', access: { [pattern]: 'write' } }, 60);
 
 /** What an upgrade is answered with; the path goes out as it stands, which a URL would not let it. */
@@ -85,10 +78,8 @@ describe('a refused upgrade', () => {
 
   test('[G2] leaves nothing open, though the client keeps its side open', async () => {
     const { url } = await startServer();
-    const { hostname, port } = new URL(url);
-    const tcp = connect({ host: hostname, port: Number(port), allowHalfOpen: true });
-    const head = Object.entries(HANDSHAKE).map(([name, value]) => `${name}: ${value}\r\n`);
-    tcp.write(`GET /a//b HTTP/1.1\r\nHost: ${hostname}\r\n${head.join('')}\r\n`);
+    const tcp = connectTcp(url, { allowHalfOpen: true });
+    tcp.write(requestOf('/a//b', HANDSHAKE));
     let answer = '';
     tcp.on('data', (chunk: Buffer) => (answer += chunk.toString()));
     await once(tcp, 'end');
@@ -101,13 +92,8 @@ describe('a refused upgrade', () => {
 
   test('[G2] whose handshake is no handshake has a status, with an Origin too', async () => {
     const { url } = await startServer({ allowedOrigins: [ORIGIN] });
-    const { hostname, port } = new URL(url);
-    const tcp = connect(Number(port), hostname);
-    const lines = ['GET /a//b HTTP/1.1', `Host: ${hostname}`, 'Connection: Upgrade', 'Upgrade: websocket'];
-    tcp.write(`${lines.join('\r\n')}\r\nOrigin: https://app.example\r\n\r\n`);
-    let answer = '';
-    tcp.on('data', (chunk: Buffer) => (answer += chunk.toString()));
-    await once(tcp, 'close');
+    const { 'Sec-WebSocket-Key': _key, ...keyless } = HANDSHAKE;
+    const answer = await answerTo(url, requestOf('/a//b', { ...keyless, Origin: ORIGIN }));
     expect(answer).toMatch(/^HTTP\/1\.1 400 Bad Request\r\n/);
   });
 });

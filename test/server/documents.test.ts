@@ -3,7 +3,6 @@ import * as Y from 'yjs';
 import { OpenDocument } from '../../server/documents/open-document.ts';
 import { connectHocuspocus, connectYWebsocket, hocuspocusSocket } from '../helpers/clients.ts';
 import { PROTOCOLS, joinAs, textOf, updateOf } from '../helpers/editor.ts';
-import { throwingUpdate } from '../helpers/hostile.ts';
 import { startPostgres } from '../helpers/postgres.ts';
 import { startServer } from '../helpers/server.ts';
 import { type Storage, createStorage, openStorage, rebuild } from '../helpers/storage.ts';
@@ -82,23 +81,6 @@ describe.each(PROTOCOLS)('documents over %s', (protocol) => {
     const again = await joinAs(protocol, url, 'doc/turn');
     expect(textOf(await again.ask())).toBe('kept');
     expect(log.filter(({ msg }) => msg === 'a document is rebuilt from storage')).toHaveLength(1);
-  });
-
-  test('[A6] an update that Yjs would choke on is refused at the door, and nobody else notices', async () => {
-    const storage = await createStorage('postgres');
-    const { url } = await startServer(storage);
-    const [hostile, other] = [
-      await joinAs(protocol, url, 'doc/door'),
-      await joinAs(protocol, url, 'doc/door'),
-    ];
-    other.type('other ');
-    expect(await other.ack()).toBe(true);
-    hostile.send(throwingUpdate(other.doc.clientID, 'other '.length));
-    expect(await hostile.client.closed()).toEqual({ code: 4400, reason: 'bad_update' });
-    other.type('goes on');
-    expect(await other.ack()).toBe(true);
-    const stored = await rebuild(await openStorage(storage), 'doc/door');
-    expect(stored && textOf(stored)).toBe('other goes on');
   });
 
   test('[D1] it leaves memory when the last client has left and everything is committed', async () => {

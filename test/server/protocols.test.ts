@@ -151,7 +151,7 @@ describe.each(PROTOCOLS)('frames that the server has no use for, over %s', (prot
 });
 
 describe('names', () => {
-  const BAD = ['a//b', 'a%00b', 'e%CC%81', 'x'.repeat(256), '%'];
+  const BAD = ['a//b', 'a%01b', 'e%CC%81', 'x'.repeat(256), '%'];
 
   test.each(BAD)('[W7] %j is refused with 400', async (path) => {
     const { url } = await startServer();
