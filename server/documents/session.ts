@@ -411,9 +411,10 @@ export class Session {
       this.#write(encodeGranted(connection.messageAddress, grant.access));
     } catch (error) {
       const code = codeOf(error);
+      if (isOver()) return;
       // It may be good, so the one before serves to its end.
       if (code === 'auth_unavailable') attached.endsAs = code;
-      else if (!isOver()) this.#takeAway(attached, code);
+      else this.#takeAway(attached, code);
     }
   }
 

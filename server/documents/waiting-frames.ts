@@ -43,5 +43,5 @@ export class WaitingFrames {
 }
 
 function costOf(frame: Frame): number {
-  return frame.payload.byteLength + FRAME_OVERHEAD_BYTES;
+  return frame.payload.byteLength + (frame.token?.length ?? 0) + FRAME_OVERHEAD_BYTES;
 }

@@ -60,7 +60,11 @@ interface State {
 export function connectYWebsocket(
   url: string,
   name: string,
-  options: ClientOptions & { acks?: boolean; params?: Record<string, string> } = {},
+  options: ClientOptions & {
+    acks?: boolean;
+    params?: Record<string, string>;
+    protocols?: string[];
+  } = {},
 ): Client<WebsocketProvider> {
   const doc = options.doc ?? new Y.Doc();
   const changed = createSignal();
@@ -73,6 +77,7 @@ export function connectYWebsocket(
   const provider = new WebsocketProvider(url.replace(/^http/, 'ws'), name, doc, {
     WebSocketPolyfill: clientSocket({ headers: options.headers, onSend }),
     disableBc: true,
+    protocols: options.protocols ?? [],
     maxBackoffTime: MAX_RETRY_MS,
     params: {
       ...options.params,
