@@ -425,11 +425,14 @@ export class Session {
     }
   }
 
-  /** Takes a document from the client, saying why. The socket closes once it has no other. */
+  /**
+   * Takes a document from the client, saying why. The socket closes once it has no other, or when the client should come
+   * back: a provider does not ask again for a document that it was refused.
+   */
   #takeAway({ connection }: Attached, code: ErrorCode): void {
     const address = connection.messageAddress;
     const isLast = [...this.#attached.keys(), ...this.#opening].every((other) => other === address);
-    if (this.wire.protocol === 'y-websocket' || isLast) {
+    if (this.wire.protocol === 'y-websocket' || isLast || SOON_OVER.has(code)) {
       this.end(code);
       return;
     }

@@ -121,7 +121,12 @@ export function connectYWebsocket(
 export function connectHocuspocus(
   url: string,
   name: string,
-  options: ClientOptions & { socket?: HocuspocusProviderWebsocket; sessionAwareness?: boolean } = {},
+  options: Omit<ClientOptions, 'token'> & {
+    /** Asked for at each connection, if it is a function. */
+    token?: string | (() => Promise<string>);
+    socket?: HocuspocusProviderWebsocket;
+    sessionAwareness?: boolean;
+  } = {},
 ): Client<HocuspocusProvider> {
   const doc = options.doc ?? new Y.Doc();
   const changed = createSignal();
