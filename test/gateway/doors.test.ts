@@ -85,7 +85,7 @@ const CREDENTIALS: Record<string, (user: string) => Credential | Promise<Credent
   'admin with access': (sub) => bearing({ sub, admin: true, access: { 'doors/*': 'read' } }),
   // It serves another minute for who comes back with it: clocks of issuer and server may differ by so much.
   'expired in mid-session': async (sub) => ({
-    ...(await bearing({ sub, exp: inSeconds(2) })),
+    ...(await bearing({ sub, exp: inSeconds(3) })),
     end: (visit) => visit.end(),
   }),
   'revoked in mid-session': async (sub) => ({

@@ -28,7 +28,7 @@ const start = () => startServer({ jwtSecret: SECRET });
 describe.each(PROTOCOLS)('another token over %s', (protocol) => {
   test('[K5] extends: the end of the one before goes by', async () => {
     const { url } = await start();
-    const short = await mint(expiring(2));
+    const short = await mint(expiring(3));
     const [renewed, other] = [
       await joinAs(protocol, url, NOTES, short),
       await joinAs(protocol, url, NOTES, short),
@@ -44,7 +44,7 @@ describe.each(PROTOCOLS)('another token over %s', (protocol) => {
     const { url } = await start();
     const editor = await joinAs(protocol, url, NOTES, await mint());
     expect(await writes(editor)).toBe(true);
-    renew(editor, await mint(expiring(2)));
+    renew(editor, await mint(expiring(3)));
     expect(await editor.client.closed()).toEqual({ code: 4401, reason: 'token_expired' });
   });
 
@@ -192,12 +192,12 @@ describe('another token on a Hocuspocus socket with other documents', () => {
 describe('an unmodified provider', () => {
   test('[K5] of Hocuspocus renews with sendToken', async () => {
     const { url } = await start();
-    const claims: Claims[] = [expiring(2), {}, READ];
+    const claims: Claims[] = [expiring(3), {}, READ];
     const scopes: string[] = [];
     const client = connectHocuspocus(url, NOTES, { token: () => mint(claims.shift()) });
     client.provider.on('authenticated', ({ scope }: { scope: string }) => scopes.push(scope));
     await client.synced();
-    const other = connectYWebsocket(url, NOTES, { token: await mint(expiring(2)) });
+    const other = connectYWebsocket(url, NOTES, { token: await mint(expiring(3)) });
     await other.synced();
     await client.provider.sendToken();
     await other.closed();
@@ -211,7 +211,7 @@ describe('an unmodified provider', () => {
 
   test('[K5] of y-websocket renews with a frame of its program', async () => {
     const { url } = await start();
-    const connect = async () => connectYWebsocket(url, NOTES, { token: await mint(expiring(2)), acks: true });
+    const connect = async () => connectYWebsocket(url, NOTES, { token: await mint(expiring(3)), acks: true });
     const [client, other] = [await connect(), await connect()];
     await client.synced();
     client.provider.ws?.send(
