@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { describeSettings, resolveSettings, settingsFromEnvironment } from '../server/config.ts';
 import { IndelibleError } from '../server/errors.ts';
+import { SECRET } from './helpers/tokens.ts';
 
 function problemWith(options: object): string {
   try {
@@ -52,6 +53,12 @@ describe('settings', () => {
     ['DATABASE_URL', 'mysql://db/notes'],
     ['DATABASE_URL', 'notes'],
     ['JWT_SECRET', 'short'],
+    ['JWKS_URL', 'login.example/keys'],
+    ['JWKS_URL', 'file:///etc/keys'],
+    ['AUTH', 'off'],
+    ['ALLOWED_ORIGINS', 'https://app.example/path'],
+    ['ALLOWED_ORIGINS', '*'],
+    ['LIMIT_AUTH_MS', '0'],
     ['LOG_LEVEL', 'loud'],
     ['DRAIN_MS', '3 s'],
     ['SHUTDOWN_MS', '600001'],
@@ -87,6 +94,33 @@ describe('settings', () => {
     expect(problem).toContain('SHUTDOWN_MS (shutdownMs) 5000');
     const ends = settingsFromEnvironment({ DRAIN_MS: '5000', SHUTDOWN_MS: '5000' });
     expect(resolveSettings(ends)).toMatchObject({ drainMs: 5000, shutdownMs: 5000 });
+  });
+
+  test.each([
+    [
+      'two kinds of key',
+      { JWT_SECRET: SECRET, JWKS_URL: 'https://login.example/keys' },
+      /JWT_SECRET .* or JWKS_URL .*, not both/,
+    ],
+    ['a key that nobody needs', { JWT_SECRET: SECRET, AUTH: 'none' }, /AUTH=none .*leave one out/],
+    ['keys that nobody needs', { JWKS_URL: 'https://login.example/keys', AUTH: 'none' }, /AUTH=none/],
+    [
+      'an issuer without a key',
+      { JWT_ISSUER: 'https://login.example' },
+      /JWT_ISSUER .*without JWT_SECRET or JWKS_URL/,
+    ],
+    ['an audience without a key', { JWT_AUDIENCE: 'docs' }, /JWT_AUDIENCE .*without JWT_SECRET or JWKS_URL/],
+  ])('[C1] %s is refused, with what to do', (_what, environment, problem) => {
+    expect(problemInEnvironment(environment)).toMatch(problem);
+  });
+
+  test.each([
+    [{ JWT_SECRET: SECRET, JWT_ISSUER: 'https://login.example', JWT_AUDIENCE: 'docs' }],
+    [{ JWKS_URL: 'https://login.example/keys', JWT_ISSUER: 'https://login.example' }],
+    [{ AUTH: 'none' }],
+  ])('[C1] %j goes together', (environment) => {
+    const settings = resolveSettings(settingsFromEnvironment(environment));
+    expect(Object.values(settings)).toEqual(expect.arrayContaining(Object.values(environment)));
   });
 
   test('[C1] a misspelt option of a program is refused, or it would start the embedded database', () => {

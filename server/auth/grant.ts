@@ -8,7 +8,10 @@ export interface Grant {
   readonly access: 'read' | 'write';
   /** When it ends, in milliseconds since 1970; never when left out. */
   readonly expiresAt?: number | undefined;
-  /** When what it rests on was issued, in milliseconds since 1970: a later revocation ends it. None does when left out. */
+  /**
+   * When what it rests on was issued, in milliseconds since 1970: a revocation that is not older refuses it. When left
+   * out, a revocation closes the socket, and whoever comes back is judged anew.
+   */
   readonly issuedAt?: number | undefined;
 }
 

@@ -1,26 +1,13 @@
-import {
-  SignJWT,
-  createLocalJWKSet,
-  createRemoteJWKSet,
-  errors,
-  jwtVerify,
-  type JWTPayload,
-  type JWTVerifyGetKey,
-  type JWTVerifyOptions,
-} from 'jose';
+import { SignJWT, errors, jwtVerify, type JWTPayload, type JWTVerifyOptions } from 'jose';
 import { z } from 'zod';
 import { IndelibleError, messageOf } from '../errors.ts';
 import type { Log } from '../log.ts';
 import { accessTo, type Authorize } from './grant.ts';
 import { isUserId } from './names.ts';
+import { PublishedKeys } from './published-keys.ts';
 
 /** Clocks of issuer and server may differ by this much. */
 const CLOCK_TOLERANCE_SECONDS = 60;
-/** The key server is asked again for a key that is not known, at most this often. */
-const KEYS_COOLDOWN_MS = 3_000;
-/** Keys are asked for again after this time, so that one that was taken back ends. */
-const KEYS_SERVE_MS = 10 * 60_000;
-const KEYS_TIMEOUT_MS = 5_000;
 
 const SECRET_ALGORITHMS = ['HS256'];
 const PUBLISHED_ALGORITHMS = ['RS256', 'ES256', 'EdDSA'];
@@ -30,7 +17,11 @@ const claimsSchema = z.object({
   name: z.string().optional(),
   access: z.record(z.string(), z.enum(['read', 'write'])).default({}),
   exp: z.number(),
-  iat: z.number().optional(),
+  // One from the future would outlast every revocation.
+  iat: z
+    .number()
+    .refine((iat) => iat * 1000 <= Date.now() + CLOCK_TOLERANCE_SECONDS * 1000, 'it is issued in the future')
+    .optional(),
 });
 
 /** What a token says. */
@@ -95,77 +86,12 @@ function createVerifier({ secret, jwksUrl, issuer, audience }: TokenOptions, log
     ...(issuer !== undefined && { issuer }),
     ...(audience !== undefined && { audience }),
   };
-  const secretKey = new TextEncoder().encode(secret);
-  const keyOf = jwksUrl === undefined ? () => secretKey : publishedKeys(jwksUrl, log);
-  return (token) => verifyWith(keyOf, token, options);
-}
-
-async function verifyWith(
-  keyOf: JWTVerifyGetKey,
-  token: string,
-  options: JWTVerifyOptions,
-): Promise<JWTPayload> {
-  try {
-    return (await jwtVerify(token, keyOf, options)).payload;
-  } catch (error) {
-    if (!(error instanceof errors.JWKSMultipleMatchingKeys)) throw error;
-    // A token that does not say which key it was signed with, while there are several: during a rotation, say.
-    for await (const key of error) {
-      try {
-        return (await jwtVerify(token, key, options)).payload;
-      } catch (cause) {
-        if (!(cause instanceof errors.JWSSignatureVerificationFailed)) throw cause;
-      }
-    }
-    throw new errors.JWSSignatureVerificationFailed();
+  if (jwksUrl !== undefined) {
+    const keys = new PublishedKeys(jwksUrl, log);
+    return (token) => keys.verify(token, options);
   }
-}
-
-/**
- * The keys that an identity provider publishes. While it is away, the keys that are known serve on; a key that is not
- * known cannot be judged then, which must not look like a refusal.
- */
-function publishedKeys(url: string, log: Log): JWTVerifyGetKey {
-  const remote = createRemoteJWKSet(new URL(url), {
-    cooldownDuration: KEYS_COOLDOWN_MS,
-    cacheMaxAge: KEYS_SERVE_MS,
-    timeoutDuration: KEYS_TIMEOUT_MS,
-  });
-  const ask: JWTVerifyGetKey = async (header, token) => {
-    const isCoolingDown = remote.coolingDown;
-    try {
-      return await remote(header, token);
-    } catch (error) {
-      // It was not asked, having been asked just now; it may have a new key since.
-      if (!(error instanceof errors.JWKSNoMatchingKey && isCoolingDown)) throw error;
-      await new Promise((resolve) => setTimeout(resolve, KEYS_COOLDOWN_MS));
-      return remote(header, token);
-    }
-  };
-  return async (header, token) => {
-    try {
-      return await ask(header, token);
-    } catch (error) {
-      if (isAboutTheToken(error)) throw error;
-      log.warn({ err: error }, 'the key server cannot be asked');
-      const known = remote.jwks();
-      try {
-        if (known !== undefined) return await createLocalJWKSet(known)(header, token);
-      } catch {
-        // A key that it may have published since.
-      }
-      throw new IndelibleError('auth_unavailable', messageOf(error), { cause: error });
-    }
-  };
-}
-
-/** Whether the key server was asked, or did not have to be, and the token is the one to blame. */
-function isAboutTheToken(error: unknown): boolean {
-  return (
-    error instanceof errors.JWKSNoMatchingKey ||
-    error instanceof errors.JWKSMultipleMatchingKeys ||
-    error instanceof errors.JOSENotSupported
-  );
+  const key = new TextEncoder().encode(secret);
+  return async (token) => (await jwtVerify(token, key, options)).payload;
 }
 
 /**

@@ -74,6 +74,8 @@ export class Session implements ConnectionSession {
   readonly #connections = new Map<string, DocumentConnection>();
   /** Addresses whose token is being judged, or whose document is being loaded. */
   readonly #opening = new Set<string>();
+  /** Addresses that were refused: a provider goes on sending its presence there. The oldest are forgotten. */
+  readonly #refusedAddresses = new Set<string>();
   readonly #waiting: WaitingFrames;
   #granted: Grant | undefined;
   #authTimer: NodeJS.Timeout | undefined;
@@ -155,6 +157,7 @@ export class Session implements ConnectionSession {
   /** The first token for a document. */
   #present(address: string, token: string): void {
     this.#hasPresented = true;
+    this.#refusedAddresses.delete(address);
     if (this.#connections.size + this.#opening.size >= this.#hub.limits.documents) {
       this.#deny(address, 'too_many_documents');
       return;
@@ -167,6 +170,9 @@ export class Session implements ConnectionSession {
     const connection = this.#find(frame);
     if (connection !== undefined) {
       this.#handle(connection, frame);
+    } else if (this.#refusedAddresses.has(frame.address)) {
+      // It knows.
+      return;
     } else if (!this.#waiting.add(frame)) {
       this.end('too_many_waiting');
     } else if (!this.#opening.has(frame.address)) {
@@ -254,9 +260,13 @@ export class Session implements ConnectionSession {
     }
   }
 
-  /** Takes a document from the client, saying why. Its socket closes once it has no other, unless it would only come back. */
+  /**
+   * Takes a document from the client, saying why. Its socket closes once it has no other, unless the client would only come
+   * back with the same; and at once when it should come back, since a provider does not ask again for a document that it was
+   * refused.
+   */
   takeAway({ address, connection }: DocumentConnection, code: ErrorCode): void {
-    if (this.wire.protocol === 'y-websocket') {
+    if (this.wire.protocol === 'y-websocket' || SOON_OVER.has(code)) {
       this.end(code);
       return;
     }
@@ -269,8 +279,18 @@ export class Session implements ConnectionSession {
 
   #deny(address: string, code: ErrorCode): void {
     this.#hub.metrics.refused.inc({ code });
-    this.#waiting.take(address);
+    this.#forget(address);
     this.write(encodeDenied(address, code));
+  }
+
+  /** The client was told that it may not have a document. */
+  #forget(address: string): void {
+    this.#waiting.take(address);
+    this.#refusedAddresses.add(address);
+    const [oldest] = this.#refusedAddresses;
+    if (this.#refusedAddresses.size > this.#hub.limits.documents && oldest !== undefined) {
+      this.#refusedAddresses.delete(oldest);
+    }
   }
 
   /** `readyState` for Hocuspocus. */
@@ -320,7 +340,7 @@ export class Session implements ConnectionSession {
     if (this.wire.protocol === 'y-websocket' || mayHelpSoon || (mayHelp && this.#connections.size === 0)) {
       this.close(code, reason);
     } else {
-      this.#waiting.take(address);
+      this.#forget(address);
     }
   }
 

@@ -48,7 +48,6 @@ interface Admitted {
   readonly door: Door;
   /** `null` for a Hocuspocus socket. */
   readonly grant: Grant | null;
-  readonly release: Release;
 }
 
 /** Turns HTTP upgrades into sockets: a flat list of checks, each of which refuses and returns. */
@@ -81,11 +80,13 @@ export class Upgrade {
       if (!this.#isAllowed(request)) throw new IndelibleError('forbidden_origin');
       if (this.#options.isDraining()) throw new IndelibleError('draining');
       release = this.#options.counts.admit(proxyAddress(request, this.#trusts));
+      // From here on: the client may be gone before it is judged, or its handshake be wrong, and there is no socket then.
+      tcp.once('close', release);
       const door = readDoor(request);
       const grant = await this.#grantFor(door);
       // Sockets are counted once when draining starts.
       if (this.#options.isDraining()) throw new IndelibleError('draining');
-      this.#open(request, tcp, head, { door, grant, release });
+      this.#open(request, tcp, head, { door, grant });
     } catch (error) {
       release?.();
       this.#refuseOrCut(request, tcp, head, error);
@@ -116,10 +117,8 @@ export class Upgrade {
 
   #open(request: IncomingMessage, tcp: Duplex, head: Buffer, admitted: Admitted): void {
     const { hub, sockets, metrics, limitSendBytes } = this.#options;
-    const { door, grant, release } = admitted;
+    const { door, grant } = admitted;
     const { document, wantsAcks } = door;
-    // The client may have gone while it was being judged, or its handshake may be wrong: there is no socket then.
-    tcp.once('close', release);
     this.#server.handleUpgrade(request, tcp, head, (ws) => {
       tcp.off('error', ignore);
       const wire = document === null ? hocuspocusWire : yWebsocketWire(document, wantsAcks);

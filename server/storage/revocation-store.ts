@@ -23,7 +23,8 @@ export class RevocationStore {
   async save(document: string | null, user: string | null): Promise<StoredRevocation> {
     const { rows } = await this.#pool.query<StoredRevocation>(
       `insert into indelible.revocations (document, "user", revoked_at) values ($1, $2, clock_timestamp())
-       on conflict (document, "user") do update set revoked_at = excluded.revoked_at
+       on conflict (document, "user") do update
+         set revoked_at = greatest(revocations.revoked_at, excluded.revoked_at)
        returning ${COLUMNS}`,
       [document, user],
     );

@@ -1,14 +1,16 @@
 import { once } from 'node:events';
 import { request } from 'node:http';
-import { describe, expect, test } from 'vitest';
+import type { Socket } from 'node:net';
+import { describe, expect, test, vi } from 'vitest';
 import { mintToken } from '../../server/auth/tokens.ts';
 import { connectYWebsocket } from '../helpers/clients.ts';
+import { subprotocols } from '../helpers/doors.ts';
 import { valueOf } from '../helpers/metrics.ts';
 import { rawYWebsocket } from '../helpers/raw-client.ts';
 import { HANDSHAKE, answerTo, connectTcp, requestOf } from '../helpers/raw-http.ts';
 import { startServer } from '../helpers/server.ts';
+import { SECRET, mint } from '../helpers/tokens.ts';
 
-const SECRET = 'a key that is long enough for HS256, of 32 characters';
 const ORIGIN = 'https://app.example';
 const BROWSER = { headers: { Origin: ORIGIN } };
 const tokenFor = (pattern: string) => mintToken(SECRET, { sub: 'anna', access: { [pattern]: 'write' } }, 60);
@@ -96,4 +98,76 @@ describe('a refused upgrade', () => {
     const answer = await answerTo(url, requestOf('/a//b', { ...keyless, Origin: ORIGIN }));
     expect(answer).toMatch(/^HTTP\/1\.1 400 Bad Request\r\n/);
   });
+});
+
+/** The whole answer to an upgrade, also to one that becomes a socket. */
+async function handshake(url: string, path: string, headers: Record<string, string>): Promise<string> {
+  const { hostname, port } = new URL(url);
+  const asked = request({ hostname, port, path, headers: { ...HANDSHAKE, ...headers }, agent: false });
+  asked.end();
+  const [response, tcp] = (await once(asked, 'upgrade')) as [{ rawHeaders: string[] }, Socket];
+  tcp.destroy();
+  return response.rawHeaders.join(' ');
+}
+
+describe('a token in a subprotocol', () => {
+  test.each([
+    ['is let in', 'notes/*', {}],
+    ['is let in, from a browser', 'notes/*', BROWSER.headers],
+    ['is refused, in a browser', 'other/*', BROWSER.headers],
+  ])('[K6] is never sent back: who %s gets `indelible`', async (_who, pattern, headers) => {
+    const { url } = await startServer({ jwtSecret: SECRET, allowedOrigins: [ORIGIN] });
+    const token = await tokenFor(pattern);
+    for (const offered of [subprotocols(token), subprotocols(token).toReversed()]) {
+      const answer = await handshake(url, '/notes/today', {
+        ...headers,
+        'Sec-WebSocket-Protocol': offered.join(', '),
+      });
+      expect(answer).toContain('Sec-WebSocket-Protocol indelible');
+      expect(answer).not.toContain(token);
+    }
+  });
+
+  test('[K6] beside another subprotocol leaves that one selected, and alone none', async () => {
+    const { url } = await startServer({ jwtSecret: SECRET });
+    const token = `token.${await mint()}`;
+    const offer = (protocols: string) => handshake(url, '/notes', { 'Sec-WebSocket-Protocol': protocols });
+    expect(await offer(`${token}, theirs`)).toContain('Sec-WebSocket-Protocol theirs');
+    expect(await offer(token)).not.toContain('Sec-WebSocket-Protocol');
+  });
+
+  test('[K6] is taken from the provider of y-websocket', async () => {
+    const { url } = await startServer({ jwtSecret: SECRET });
+    const client = connectYWebsocket(url, 'notes/today', {
+      protocols: subprotocols(await mint()),
+      acks: true,
+    });
+    client.doc.getText('content').insert(0, 'hello');
+    await client.saved();
+    expect(client.provider.ws?.protocol).toBe('indelible');
+  });
+});
+
+test('[Q1] a client that goes away while it is judged is counted no more', async () => {
+  const { promise: decided, resolve: decide } = Promise.withResolvers<void>();
+  const { promise: asked, resolve: onAsked } = Promise.withResolvers<void>();
+  const { url } = await startServer({
+    limitConnections: 1,
+    auth: async ({ token }) => {
+      if (token !== 'slow') return { user: null, access: 'write' };
+      onAsked();
+      await decided;
+      return { user: null, access: 'write' };
+    },
+  });
+  const impatient = connectTcp(url);
+  impatient.write(requestOf('/notes?token=slow', HANDSHAKE));
+  await asked;
+  await expect(rawYWebsocket(`${url}/notes`)).rejects.toMatchObject({ status: 429 });
+  impatient.resetAndDestroy();
+  const next = await vi.waitFor(() => rawYWebsocket(`${url}/notes`));
+  decide();
+  await expect(rawYWebsocket(`${url}/notes`)).rejects.toMatchObject({ status: 429 });
+  next.socket.close();
+  await vi.waitFor(() => rawYWebsocket(`${url}/notes`));
 });

@@ -60,7 +60,11 @@ interface State {
 export function connectYWebsocket(
   url: string,
   name: string,
-  options: ClientOptions & { acks?: boolean; params?: Record<string, string> } = {},
+  options: ClientOptions & {
+    acks?: boolean;
+    params?: Record<string, string>;
+    protocols?: string[];
+  } = {},
 ): Client<WebsocketProvider> {
   const doc = options.doc ?? new Y.Doc();
   const changed = createSignal();
@@ -73,6 +77,7 @@ export function connectYWebsocket(
   const provider = new WebsocketProvider(url.replace(/^http/, 'ws'), name, doc, {
     WebSocketPolyfill: clientSocket({ headers: options.headers, onSend }),
     disableBc: true,
+    protocols: options.protocols ?? [],
     maxBackoffTime: MAX_RETRY_MS,
     params: {
       ...options.params,
@@ -116,7 +121,12 @@ export function connectYWebsocket(
 export function connectHocuspocus(
   url: string,
   name: string,
-  options: ClientOptions & { socket?: HocuspocusProviderWebsocket; sessionAwareness?: boolean } = {},
+  options: Omit<ClientOptions, 'token'> & {
+    /** Asked for at each connection, if it is a function. */
+    token?: string | (() => Promise<string>);
+    socket?: HocuspocusProviderWebsocket;
+    sessionAwareness?: boolean;
+  } = {},
 ): Client<HocuspocusProvider> {
   const doc = options.doc ?? new Y.Doc();
   const changed = createSignal();

@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { WebSocket } from 'ws';
 import { atTestEnd } from './cleanup.ts';
 import { createSignal, until, within } from './deadline.ts';
@@ -44,6 +45,8 @@ export interface RawClient {
   sendBytes(bytes: Uint8Array): void;
   /** Takes the first frame of this type that nobody has taken yet, or waits for it. */
   next<T extends FrameType>(type: T, deadlineMs?: number): Promise<Received<T>>;
+  /** Holds when the server has handled every frame so far, and what it answered at once is here; or the line has ended. */
+  settled(): Promise<void>;
   /** How the connection ended, or will end. */
   closed(deadlineMs?: number): Promise<Closed>;
 }
@@ -99,6 +102,15 @@ function createClient(dialect: Dialect, socket: WebSocket): RawClient {
     end = { code, reason: reason.toString() };
     changed.fire();
   });
+  const closed: RawClient['closed'] = async (deadlineMs) => {
+    await until({
+      what: () => `the connection's end (${seen()})`,
+      check: () => end !== undefined,
+      signal: changed,
+      deadlineMs,
+    });
+    return end as Closed;
+  };
   const seen = () => `it got ${frames.map((frame) => frame.type).join(', ') || 'nothing'}`;
   return {
     socket,
@@ -116,14 +128,12 @@ function createClient(dialect: Dialect, socket: WebSocket): RawClient {
       });
       return waiting.splice(find(), 1)[0] as Received<T>;
     },
-    async closed(deadlineMs) {
-      await until({
-        what: () => `the connection's end (${seen()})`,
-        check: () => end !== undefined,
-        signal: changed,
-        deadlineMs,
-      });
-      return end as Closed;
+    async settled() {
+      // Frames and pings are handled in their order, and so are their answers.
+      const answered = once(socket, 'pong');
+      if (socket.readyState === WebSocket.OPEN) socket.ping();
+      await within(() => `an answer to a ping (${seen()})`, Promise.race([answered, closed()]));
     },
+    closed,
   };
 }

@@ -1,0 +1,80 @@
+import { expect, test } from 'vitest';
+import * as Y from 'yjs';
+import { updateOf } from '../helpers/editor.ts';
+import { rawHocuspocus } from '../helpers/raw-client.ts';
+import { startServer } from '../helpers/server.ts';
+import { SECRET, mint } from '../helpers/tokens.ts';
+
+const LATE = 'auth_late';
+const stateVector = Y.encodeStateVector(new Y.Doc());
+
+test('[K8] a Hocuspocus socket that brings no token in time is closed, whatever else it sends', async () => {
+  const { url } = await startServer({ jwtSecret: SECRET, limitAuthMs: 500 });
+  const startedAt = performance.now();
+  const [silent, busy] = [await rawHocuspocus(url), await rawHocuspocus(url)];
+  for (let number = 0; number < 10; number += 1) {
+    busy.send({ type: 'step1', stateVector }, `notes/${number}`);
+    busy.send({ type: 'ping' });
+    busy.send({ type: 'stateless', payload: 'hello' }, 'notes/today');
+  }
+  for (const client of [silent, busy]) {
+    expect(await client.closed()).toEqual({ code: 4401, reason: LATE });
+    expect(client.frames).toEqual([]);
+  }
+  expect(performance.now() - startedAt).toBeGreaterThan(400);
+});
+
+test('[K8] one that brings it in time stays, whatever the token', async () => {
+  const { url } = await startServer({ jwtSecret: SECRET, limitAuthMs: 1_000 });
+  const [good, bad] = [await rawHocuspocus(url), await rawHocuspocus(url)];
+  good.send({ type: 'token', token: await mint() }, 'notes');
+  bad.send({ type: 'token', token: 'garbage' }, 'notes');
+  expect((await bad.next('denied')).reason).toBe('unauthorized');
+  // Opened after them, and closed before.
+  const silent = await rawHocuspocus(url);
+  await silent.closed();
+  bad.send({ type: 'token', token: await mint() }, 'notes');
+  for (const client of [good, bad]) {
+    await client.next('authenticated');
+    client.send({ type: 'update', update: updateOf('hello') }, 'notes');
+    expect((await client.next('sync-status')).saved).toBe(true);
+  }
+});
+
+test('[K8] frames for a document that is never asked for are refused by name; it can be asked for later', async () => {
+  const { url } = await startServer({ jwtSecret: SECRET, limitAuthMs: 500 });
+  const client = await rawHocuspocus(url);
+  const token = await mint();
+  client.send({ type: 'token', token }, 'mine');
+  await client.next('authenticated');
+  for (const name of ['yours', 'theirs']) {
+    client.send({ type: 'step1', stateVector }, name);
+    client.send({ type: 'update', update: updateOf('too early') }, name);
+  }
+  const denied = [await client.next('denied'), await client.next('denied')];
+  expect(denied.map(({ address, reason }) => [address, reason])).toEqual([
+    ['yours', LATE],
+    ['theirs', LATE],
+  ]);
+  client.send({ type: 'update', update: updateOf('still here') }, 'mine');
+  expect(await client.next('sync-status')).toMatchObject({ address: 'mine', saved: true });
+
+  client.send({ type: 'token', token }, 'yours');
+  expect(await client.next('authenticated')).toMatchObject({ address: 'yours' });
+  client.send({ type: 'step1', stateVector }, 'yours');
+  const answer = new Y.Doc();
+  Y.applyUpdate(answer, (await client.next('step2')).update);
+  // What was refused is not applied afterwards.
+  expect(answer.getText('content').toJSON()).toBe('');
+  expect(client.frames.filter(({ type }) => type === 'denied')).toHaveLength(2);
+});
+
+test('[K8] a frame that comes before its token waits for it', async () => {
+  const { url } = await startServer({ jwtSecret: SECRET, limitAuthMs: 5_000 });
+  const client = await rawHocuspocus(url);
+  client.send({ type: 'update', update: updateOf('early') }, 'notes');
+  await client.settled();
+  expect(client.frames).toEqual([]);
+  client.send({ type: 'token', token: await mint() }, 'notes');
+  expect(await client.next('sync-status')).toMatchObject({ address: 'notes', saved: true });
+});
