@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { describe, expect, test, vi } from 'vitest';
 import { Access } from '../../server/auth/access.ts';
 import { allowEverybody } from '../../server/auth/grant.ts';
@@ -129,10 +130,15 @@ describe.each(PROTOCOLS)('a hook that fails, over %s', (protocol) => {
       if (line.includes('an update is refused')) throw new Error('no space left on device');
       lines.push(line);
     };
-    const scene = await setScene(ROOM, { logTo: { write } });
+    const { promise: held, resolve: open } = Promise.withResolvers<void>();
+    const onLoad = async (name: string) => void (name === OTHER && (await held));
+    const scene = await setScene(ROOM, { logTo: { write }, onLoad });
     const editor = await joinAs(protocol, scene.url, OTHER);
-    // Sent while it opens, so that it is handled as soon as it is connected.
+    // Waits until the document opens, and is handled as soon as it is connected.
     editor.send(updateOf('cut short').slice(0, -2));
+    editor.client.socket.ping();
+    await once(editor.client.socket, 'pong');
+    open();
     await vi.waitFor(() => expect(lines.filter((line) => line.includes('a hook failed'))).toHaveLength(1));
     expect(editor.acks()).toEqual([]);
     editor.client.socket.close();
