@@ -26,8 +26,8 @@ type FoundKey = Awaited<ReturnType<JWTVerifyGetKey>>;
 export class PublishedKeys {
   readonly #remote: ReturnType<typeof createRemoteJWKSet>;
   readonly #log: Log;
-  /** The last time that it could not be asked: one that is silent would hold up every token. */
-  #failure: { readonly error: unknown; readonly at: number } | undefined;
+  /** When it could not be asked last: one that is silent would hold up every token, though its key is known. */
+  #failedAt = -Infinity;
 
   constructor(url: string, log: Log) {
     this.#log = log;
@@ -54,16 +54,16 @@ export class PublishedKeys {
   }
 
   readonly #find: JWTVerifyGetKey = async (header, token) => {
-    if (this.#failure !== undefined && Date.now() - this.#failure.at < COOLDOWN_MS) {
-      return this.#findKnown(this.#failure.error, header, token);
-    }
+    const hasFailed = this.#failedAt + COOLDOWN_MS > Date.now();
+    const served = hasFailed ? await this.#findKnown(header, token) : undefined;
+    if (served !== undefined) return served;
     try {
       return await this.#findOrAsk(header, token);
     } catch (error) {
       if (isAboutTheToken(error)) throw error;
-      this.#failure = { error, at: Date.now() };
+      this.#failedAt = Date.now();
       this.#log.warn({ err: error }, 'the key server cannot be asked');
-      return this.#findKnown(error, header, token);
+      return (await this.#findKnown(header, token)) ?? unavailable(error);
     }
   };
 
@@ -79,16 +79,15 @@ export class PublishedKeys {
     }
   };
 
-  /** @param why - the key server cannot be asked */
-  async #findKnown(why: unknown, ...[header, token]: Parameters<JWTVerifyGetKey>): Promise<FoundKey> {
+  async #findKnown(...[header, token]: Parameters<JWTVerifyGetKey>): Promise<FoundKey | undefined> {
     const known = this.#remote.jwks();
     try {
-      if (known !== undefined) return await createLocalJWKSet(known)(header, token);
+      return known && (await createLocalJWKSet(known)(header, token));
     } catch (error) {
       if (error instanceof errors.JWKSMultipleMatchingKeys) throw error;
       // A key that it may have published since.
+      return undefined;
     }
-    return unavailable(why);
   }
 
   /** Asks for the keys as soon as that is due, unless they are asked for meanwhile. */

@@ -261,20 +261,19 @@ export class Session implements ConnectionSession {
   }
 
   /**
-   * Takes a document from the client, saying why. Its socket closes once it has no other, unless the client would only come
+   * Takes a document from the client, saying why. Its socket closes with its last document, unless the client would only come
    * back with the same; and at once when it should come back, since a provider does not ask again for a document that it was
    * refused.
    */
   takeAway({ address, connection }: DocumentConnection, code: ErrorCode): void {
-    if (this.wire.protocol === 'y-websocket' || SOON_OVER.has(code)) {
+    const others = [...this.#connections.keys(), ...this.#opening].filter((other) => other !== address);
+    const isOver = (others.length === 0 && !REPEATED.has(code)) || SOON_OVER.has(code);
+    if (this.wire.protocol === 'y-websocket' || isOver) {
       this.end(code);
       return;
     }
     this.#deny(address, code);
-    const closeCode = closeCodeOf(code);
-    connection.close({ code: closeCode, reason: code });
-    const isLast = this.#connections.size === 0 && this.#opening.size === 0;
-    if (isLast && !REPEATED.has(code)) this.close(closeCode, code);
+    connection.close({ code: closeCodeOf(code), reason: code });
   }
 
   #deny(address: string, code: ErrorCode): void {

@@ -77,7 +77,7 @@ test('[T8] the y-websocket client syncs, counts acks, and says why it was refuse
   const silent = connectYWebsocket(url, 'name');
   await silent.synced();
   await expect(silent.saved(50)).rejects.toThrow(
-    'name saved (synced: true, unsaved: 1, closed: []): not within 50 ms',
+    'name saved (line: open, synced: true, unsaved: 1, refused: no, closed: []): not within 50 ms',
   );
 
   const refused = connectYWebsocket(url, 'name', { token: 'bad' });
