@@ -10,7 +10,20 @@ export type Log = Logger;
 export function createLog(level: string, destination?: DestinationStream): Log {
   const redact = ['token', '*.token', 'headers.authorization'];
   const options = { level, base: {}, redact, serializers: { err: serializeError } };
-  return destination === undefined ? pino(options) : pino(options, destination);
+  return destination === undefined ? pino(options) : pino(options, quietly(destination));
+}
+
+/** A program's destination may throw, and a line that is lost harms nobody. */
+function quietly(destination: DestinationStream): DestinationStream {
+  return {
+    write: (line) => {
+      try {
+        destination.write(line);
+      } catch {
+        // There is nowhere to say it.
+      }
+    },
+  };
 }
 
 /** Without the other properties of an error: those of `pg` hold the values of a row, those of `jose` the claims. */

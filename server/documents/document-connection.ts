@@ -17,7 +17,7 @@ import { Acks } from './acks.ts';
 import { Expiry } from './expiry.ts';
 import type { Connection } from './host.ts';
 import type { OpenDocument } from './open-document.ts';
-import { checkUpdate, type UpdateLimits } from './update-check.ts';
+import { checkUpdate, type UpdateLimits, type UpdateShape } from './update-check.ts';
 
 export interface SendOptions {
   /** May be left out for a client that is slow; the socket asks for all of it again later. */
@@ -167,18 +167,23 @@ export class DocumentConnection {
   #receiveEdit(step: number, update: Uint8Array): void {
     const since = performance.now();
     this.#hub.metrics.updatesIn.inc();
-    if (!this.#isSound(update)) return;
+    const shape = this.#check(update);
+    if (shape === null) return;
     if (this.connection.readOnly) {
       if (step === SyncStep.Missing && this.open.contains(update)) this.#owe(this.open.lastSequence, since);
       else this.#refuse(since);
       return;
     }
-    const refusal = this.open.refusalOf(update);
+    const refusal = this.open.refusalOf(update, shape);
+    if (refusal === 'bad_update') {
+      this.#session.end(refusal);
+      return;
+    }
     if (refusal !== null) {
       this.#session.takeAway(this, refusal);
       return;
     }
-    const news = this.#apply(update);
+    const news = this.#apply(update, shape);
     if (news === 'failed') return;
     if (news !== null) {
       this.#hub.append(this.open, news, this.user);
@@ -197,25 +202,24 @@ export class DocumentConnection {
     this.#hub.settle(this.#acks);
   }
 
-  #isSound(update: Uint8Array): boolean {
+  #check(update: Uint8Array): UpdateShape | null {
     try {
-      checkUpdate(update, this.#hub.limits.update);
-      return true;
+      return checkUpdate(update, this.#hub.limits.update);
     } catch (error) {
       this.#hub.log.warn({ err: messageOf(error) }, 'an update is refused');
       this.#session.end('bad_update');
-      return false;
+      return null;
     }
   }
 
-  #apply(update: Uint8Array): Uint8Array | null | 'failed' {
+  #apply(update: Uint8Array, shape: UpdateShape): Uint8Array | null | 'failed' {
     const { isWaitingForMore } = this.open;
     try {
-      return this.open.apply(update, { source: 'connection', connection: this.connection });
+      return this.open.apply(update, { source: 'connection', connection: this.connection }, shape);
     } catch (error) {
       // Final for its sender, who would only send it again. But it may have brought the predecessors of somebody
       // else's update, and that one threw.
-      if (!isWaitingForMore) this.#session.end('bad_update');
+      if (!isWaitingForMore || error instanceof IndelibleError) this.#session.end('bad_update');
       this.#hub.rebuild(this.open, error);
       return 'failed';
     }

@@ -1,10 +1,11 @@
 import * as Y from 'yjs';
-import type { ErrorCode } from '../errors.ts';
+import { IndelibleError, type ErrorCode } from '../errors.ts';
 import { sameBytes, type StoredDocument } from '../storage/stored-document.ts';
 import type { Document } from './host.ts';
+import { isTooDeep } from './nesting.ts';
 import { Presence, type PresenceLimits } from './presence.ts';
 import { StateAnswers } from './state-answers.ts';
-import { wouldWait } from './update-check.ts';
+import { wouldWait, type UpdateShape } from './update-check.ts';
 
 /**
  * Folding is worth it when the tail is long enough to pay for rewriting the snapshot: a quarter of its bytes bounds
@@ -67,9 +68,10 @@ export class OpenDocument {
 
   /**
    * Why an update cannot be taken in; `null` when it can. Deleting is always possible, and so is what brings nothing new.
-   * @param update - one that passes the check
+   * @param shape - what the check of the update has seen
    */
-  refusalOf(update: Uint8Array): ErrorCode | null {
+  refusalOf(update: Uint8Array, { hasTypes }: UpdateShape): ErrorCode | null {
+    if (hasTypes && isTooDeep(this.document, update)) return 'bad_update';
     const { documentBytes, pendingBytes } = this.#limits;
     if (this.#pendingBytes + update.byteLength > pendingBytes && wouldWait(this.document, update)) {
       return 'too_much_pending';
@@ -80,16 +82,17 @@ export class OpenDocument {
 
   /**
    * Applies an update of a client.
+   * @param shape - what the check of the update has seen
    * @returns the bytes that the log needs so that this edit can be rebuilt; `null` when it brought nothing new
-   * @throws whatever Yjs throws; the document may have been changed in part then
+   * @throws whatever Yjs throws, and {@link IndelibleError} `bad_update`; the document may have been changed then
    */
-  apply(update: Uint8Array, origin: unknown): Uint8Array | null {
+  apply(update: Uint8Array, origin: unknown, shape: UpdateShape): Uint8Array | null {
     const { store } = this.document;
     // The bytes, not the object that holds them: Yjs changes that in place.
     const [structs, deletions] = [store.pendingStructs?.update, store.pendingDs];
     const captured: Uint8Array[] = (this.#captured = []);
     try {
-      Y.applyUpdate(this.document, update, origin);
+      Y.applyUpdate(this.document, this.#withoutKnown(update, shape), origin);
     } finally {
       this.#captured = undefined;
     }
@@ -97,9 +100,25 @@ export class OpenDocument {
     // does when predecessors arrive: the event holds what waited for them too, which has a row, and maybe another author.
     const isPending =
       !sameBytes(structs, store.pendingStructs?.update) || !sameBytes(deletions, store.pendingDs);
-    if (isPending) return update.slice();
+    if (isPending) {
+      // What waited could not be judged when it came.
+      if (captured.some((news) => isTooDeep(this.document, news))) throw new IndelibleError('bad_update');
+      return update.slice();
+    }
     if (captured.length <= 1) return captured[0] ?? null;
     return Y.mergeUpdates(captured);
+  }
+
+  /**
+   * Where the document has a part of somebody's clocks, Yjs cuts a struct in two, and throws when what it has there is not
+   * what comes: when somebody else has claimed those clocks while the edit was on its way.
+   */
+  #withoutKnown(update: Uint8Array, { sections }: UpdateShape): Uint8Array {
+    const isCut = sections.some(({ client, start, end }) => {
+      const state = Y.getState(this.document.store, client);
+      return start < state && state < end;
+    });
+    return isCut ? Y.diffUpdate(update, Y.encodeStateVector(this.document)) : update;
   }
 
   /** Whether an update is kept aside because its predecessors are missing. */

@@ -32,6 +32,7 @@ const MAX_CLOCK = 2 ** 31;
 const MAX_LEVELS = 500;
 
 const GC = 0;
+const TYPE = 7;
 const SKIP = 10;
 const KIND = 0x1f;
 const HAS_PARENT_SUB = 0x20;
@@ -49,48 +50,59 @@ interface Cursor {
   clock: number;
 }
 
+/** What the check has seen of an update. */
+export interface UpdateShape {
+  /** The clocks that each client wrote: from the first to the one after the last. */
+  readonly sections: readonly { readonly client: number; readonly start: number; readonly end: number }[];
+  /** Whether it holds types, which may lie within one another. */
+  readonly hasTypes: boolean;
+}
+
 /**
  * Checks an update.
  * @throws {@link IndelibleError} `bad_update`, saying what is wrong
  */
-export function checkUpdate(update: Uint8Array, limits: UpdateLimits): void {
+export function checkUpdate(update: Uint8Array, limits: UpdateLimits): UpdateShape {
   try {
-    readUpdate(decoding.createDecoder(update), limits);
+    return readUpdate(decoding.createDecoder(update), limits);
   } catch (error) {
     if (error instanceof IndelibleError) throw error;
     throw new IndelibleError('bad_update', 'it is cut short or garbled', { cause: error });
   }
 }
 
-function readUpdate(decoder: decoding.Decoder, limits: UpdateLimits): void {
-  const structs = readSections(decoder, limits);
+function readUpdate(decoder: decoding.Decoder, limits: UpdateLimits): UpdateShape {
+  const { structs, ...shape } = readSections(decoder, limits);
   const ranges = readDeleteSet(decoder, limits, structs);
   refuseIf(structs + ranges > limits.structs, `more than ${limits.structs} structs`);
+  return shape;
 }
 
-function readSections(decoder: decoding.Decoder, limits: UpdateLimits): number {
-  const sections = decoding.readVarUint(decoder);
-  refuseIf(sections > limits.clients, `more than ${limits.clients} clients`);
+function readSections(decoder: decoding.Decoder, limits: UpdateLimits): UpdateShape & { structs: number } {
+  const count = decoding.readVarUint(decoder);
+  refuseIf(count > limits.clients, `more than ${limits.clients} clients`);
   const clients = new Set<number>();
+  const sections: { client: number; start: number; end: number }[] = [];
   let structs = 0;
-  for (let section = 0; section < sections; section += 1) {
-    const count = decoding.readVarUint(decoder);
-    structs += count;
+  let hasTypes = false;
+  while (sections.length < count) {
+    const left = decoding.readVarUint(decoder);
+    structs += left;
     refuseIf(structs > limits.structs, `more than ${limits.structs} structs`);
-    const cursor = {
-      decoder,
-      client: decoding.readVarUint(decoder),
-      clock: decoding.readVarUint(decoder),
-    };
+    const client = decoding.readVarUint(decoder);
+    const start = decoding.readVarUint(decoder);
     // Yjs would keep the last one and lose the others.
-    refuseIf(clients.has(cursor.client), 'a client has two sections');
-    clients.add(cursor.client);
-    for (let index = 0; index < count; index += 1) readStruct(cursor);
+    refuseIf(clients.has(client), 'a client has two sections');
+    clients.add(client);
+    const cursor: Cursor = { decoder, client, clock: start };
+    for (let index = 0; index < left; index += 1) if (readStruct(cursor) === TYPE) hasTypes = true;
+    sections.push({ client, start, end: cursor.clock });
   }
-  return structs;
+  return { sections, hasTypes, structs };
 }
 
-function readStruct(cursor: Cursor): void {
+/** @returns its kind */
+function readStruct(cursor: Cursor): number {
   const info = decoding.readUint8(cursor.decoder);
   const kind = info & KIND;
   const length =
@@ -98,6 +110,7 @@ function readStruct(cursor: Cursor): void {
   refuseIf(length === 0, 'a struct of no length');
   cursor.clock += length;
   refuseIf(cursor.clock > MAX_CLOCK, 'an absurd clock');
+  return kind;
 }
 
 function readItem(cursor: Cursor, info: number, kind: number): number {
@@ -141,7 +154,7 @@ function readContent(decoder: decoding.Decoder, kind: number): number {
       decoding.readVarString(decoder);
       refuseIfDeep(JSON.parse(decoding.readVarString(decoder)));
       return 1;
-    case 7: // type
+    case TYPE:
       readType(decoder);
       return 1;
     case 8: // any

@@ -141,6 +141,29 @@ describe.each(PROTOCOLS)('clocks that somebody else claims over %s', (protocol) 
   );
 });
 
+test.each(PROTOCOLS)(
+  '[X5] an edit that was on its way when its clocks were claimed harms nobody, over %s',
+  async (protocol) => {
+    const server = await startServer();
+    const [vera, mallory, other] = [
+      await joinAs(protocol, server.url, ROOM),
+      await joinAs(protocol, server.url, ROOM),
+      await joinAs(protocol, server.url, ROOM),
+    ];
+    vera.type(COMMITTED);
+    expect(await vera.ack()).toBe(true);
+    // A raw client: hers does not know of the claim, and goes on with the same clocks.
+    mallory.send(claimForgotten(vera.doc.clientID, COMMITTED.length, 2));
+    expect(await mallory.ack()).toBe(true);
+    vera.type('and more');
+    expect(await vera.ack()).toBe(true);
+    vera.type(', and more');
+    expect(await vera.ack()).toBe(true);
+    expect(textOf(await other.ask())).toMatch(/^mine /);
+    expect(server.log.filter(({ level }) => level >= ERROR)).toEqual([]);
+  },
+);
+
 test('[X6] a client brings back the edits of others that a database has lost, as its own', async () => {
   const { storage, server, vera } = await meet('y-websocket');
   const rita = await connectAs('hocuspocus', server.url, 'rita');
