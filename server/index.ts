@@ -2,6 +2,6 @@
 export { createServer, type CloseResult, type Server, type ServerOptions } from './server.ts';
 export { IndelibleError, type ErrorCode } from './errors.ts';
 export type { AccessRequest, Authorize, Grant } from './auth/grant.ts';
+export type { RevocationRequest } from './auth/revocations.ts';
 export type { OnLoad } from './documents/on-load.ts';
-export type { RevocationRequest } from './documents/revoker.ts';
 export type { SettingOptions } from './config.ts';

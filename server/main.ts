@@ -277,6 +277,8 @@ function readAccess(text: string): [pattern: string, access: 'read' | 'write'] {
 }
 
 async function help(): Promise<void> {
+  const settings = describeSettings();
+  const width = Math.max(...settings.map(({ env }) => env.length)) + 2;
   const lines = [
     'usage: indelible <command>',
     '',
@@ -284,8 +286,8 @@ async function help(): Promise<void> {
     '',
     'settings, from the environment:',
     '',
-    ...describeSettings().map(
-      ({ env, fallback, help: text }) => `  ${env.padEnd(28)}${text}${fallback && ` [${fallback}]`}`,
+    ...settings.map(
+      ({ env, fallback, help: text }) => `  ${env.padEnd(width)}${text}${fallback && ` [${fallback}]`}`,
     ),
   ];
   print(process.stdout, lines.join('\n'));

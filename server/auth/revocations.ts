@@ -1,6 +1,12 @@
 import type { Grant } from './grant.ts';
 
-/** Whose access is taken back: a user's, everybody's to a document, or a user's to a document. */
+/** What is taken back: everything of a user, everybody's access to a document, or that of one user to one document. */
+export interface RevocationRequest {
+  readonly document?: string | undefined;
+  readonly user?: string | undefined;
+}
+
+/** Whose access was taken back: a user's, everybody's to a document, or a user's to a document. */
 export interface Revocation {
   readonly document: string | null;
   readonly user: string | null;

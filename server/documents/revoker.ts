@@ -1,5 +1,5 @@
 import { isDocumentName, isUserId } from '../auth/names.ts';
-import type { Revocation, Revocations } from '../auth/revocations.ts';
+import type { Revocation, RevocationRequest, Revocations } from '../auth/revocations.ts';
 import { IndelibleError, messageOf } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { RevocationStore } from '../storage/revocation-store.ts';
@@ -7,12 +7,6 @@ import type { Hub } from './hub.ts';
 
 /** Revocations made at other instances are known here after this time at most. */
 const POLL_MS = 5_000;
-
-/** What is taken back: everything of a user, everybody's access to a document, or that of one user to one document. */
-export interface RevocationRequest {
-  readonly document?: string | undefined;
-  readonly user?: string | undefined;
-}
 
 /** Takes access back: in the database first, then here; and finds out what other instances took back. */
 export class Revoker {
