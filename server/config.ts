@@ -125,7 +125,7 @@ const table = {
   limitFrameBytes: setting(
     'LIMIT_FRAME_BYTES',
     integer(1024).default(8 * MB),
-    'largest WebSocket frame that is read; one edit, or all offline edits of a client together',
+    'largest WebSocket frame that is read; one edit, or all offline edits of a client together, up to a whole document that a client brings back',
   ),
   limitQueueBytes: setting(
     'LIMIT_QUEUE_BYTES',
@@ -169,13 +169,13 @@ const table = {
   ),
   limitFrames: setting(
     'LIMIT_FRAMES',
-    integer(1).default(1_000),
-    'frames a second of one socket, ten times as many at once; above it is read more slowly, and nothing is dropped; people make 50',
+    integer(1).default(5_000),
+    'frames a second of one socket, ten times as many at once; above it is read more slowly, and nothing is dropped; a y-websocket tab repeats everybody’s cursors, a thousand a second in a lively room',
   ),
   limitBytes: setting('LIMIT_BYTES', integer(1024).default(4 * MB), 'bytes a second of one socket, likewise'),
   limitUserFrames: setting(
     'LIMIT_USER_FRAMES',
-    integer(1).default(5_000),
+    integer(1).default(50_000),
     'frames a second of all sockets of one user, likewise',
   ),
   limitUserBytes: setting(

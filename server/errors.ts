@@ -26,6 +26,7 @@ const table = {
   token_expired: { status: 401, closeCode: 4401, text: 'the token has expired; get a new one' },
   auth_late: { status: 401, closeCode: 4401, text: 'no token came in time; see LIMIT_AUTH_MS' },
   forbidden: { status: 403, closeCode: 4403, text: 'the token does not allow this document' },
+  read_only: { status: 403, closeCode: 4403, text: 'the token allows reading only; the edit is not taken' },
   revoked: { status: 403, closeCode: 4403, text: 'access was revoked after the token was issued' },
   forbidden_origin: {
     status: 403,
@@ -62,7 +63,7 @@ const table = {
     closeCode: 4413,
     text: 'too many edits wait for others that are missing; see LIMIT_PENDING_BYTES',
   },
-  frame_too_large: { status: 413, closeCode: 1009, text: 'the frame is larger than LIMIT_FRAME_BYTES' },
+  frame_too_large: { status: 413, closeCode: 4413, text: 'the frame is larger than LIMIT_FRAME_BYTES' },
   document_unavailable: {
     status: 503,
     closeCode: 4503,

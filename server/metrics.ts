@@ -55,6 +55,11 @@ export class Metrics {
     help: 'Presence frames that a slow client was spared',
     ...this.#in,
   });
+  readonly claimedClocks = new Counter({
+    name: 'indelible_claimed_clocks_total',
+    help: 'Edits whose clocks something else had taken: logged, and hidden by that until it is taken out',
+    ...this.#in,
+  });
   readonly opens = new Counter({
     name: 'indelible_socket_opens_total',
     help: 'Sockets opened',

@@ -8,8 +8,11 @@ export type AllowsOrigin = (origin: string | undefined, host: string | undefined
  */
 export function originsAllowed(allowed: readonly string[] | undefined, isOpen: boolean): AllowsOrigin {
   return (origin, host) => {
+    if (allowed !== undefined) return origin === undefined || allowed.includes(origin);
+    // A page may reach this machine under a name of its own (DNS rebinding), and then sends no Origin when it reads.
+    if (isOpen && host !== undefined && !isLoopback(URL.parse(`http://${host}`)?.hostname ?? ''))
+      return false;
     if (origin === undefined) return true;
-    if (allowed !== undefined) return allowed.includes(origin);
     const url = URL.parse(origin);
     if (url === null) return false;
     return isOpen ? isLoopback(url.hostname) : url.host === host;

@@ -16,24 +16,35 @@ export interface Revocation {
 
 /** The revocations that are known to this instance. Operators make them, so there are few. */
 export class Revocations {
-  readonly #times = new Map<string, number>();
+  readonly #known = new Map<string, { readonly revokedAt: number; readonly number: number }>();
+  #count = 0;
+
+  /** How many have become known. */
+  get count(): number {
+    return this.#count;
+  }
 
   /** @returns whether it was not known */
   add({ document, user, revokedAt }: Revocation): boolean {
     const key = keyOf(document, user);
-    if ((this.#times.get(key) ?? -Infinity) >= revokedAt) return false;
-    this.#times.set(key, revokedAt);
+    if ((this.#known.get(key)?.revokedAt ?? -Infinity) >= revokedAt) return false;
+    this.#count += 1;
+    this.#known.set(key, { revokedAt, number: this.#count });
     return true;
   }
 
   /**
    * Whether a grant for a document has been taken back. Tokens say when they were issued in whole seconds, so one that was
    * issued in the second of the revocation counts as issued before.
+   * @param known - how many revocations were known when it was given: it decides where a grant does not say when it was
+   * issued
    */
-  cover(document: string, { user, issuedAt }: Grant): boolean {
-    if (issuedAt === undefined) return false;
-    const times = [keyOf(document, null), keyOf(null, user), keyOf(document, user)];
-    return times.some((key) => issuedAt <= (this.#times.get(key) ?? -Infinity));
+  cover(document: string, { user, issuedAt }: Grant, known: number): boolean {
+    return [keyOf(document, null), keyOf(null, user), keyOf(document, user)].some((key) => {
+      const revocation = this.#known.get(key);
+      if (revocation === undefined) return false;
+      return issuedAt === undefined ? revocation.number > known : issuedAt <= revocation.revokedAt;
+    });
   }
 }
 

@@ -1,6 +1,5 @@
 import * as Y from 'yjs';
-import type { Access } from '../auth/access.ts';
-import type { Grant } from '../auth/grant.ts';
+import type { Access, Decision } from '../auth/access.ts';
 import { IndelibleError, messageOf, type ErrorCode } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
@@ -18,6 +17,7 @@ import { Expiry } from './expiry.ts';
 import type { Connection } from './host.ts';
 import type { OpenDocument } from './open-document.ts';
 import { checkUpdate, type UpdateLimits, type UpdateShape } from './update-check.ts';
+import type { WeighedUpdate } from './weighed-update.ts';
 
 export interface SendOptions {
   /** May be left out for a client that is slow; the socket asks for all of it again later. */
@@ -56,11 +56,13 @@ export class DocumentConnection {
   readonly #session: ConnectionSession;
   readonly #acks: Acks;
   readonly #expiry: Expiry;
-  #grant: Grant;
+  #grant: Decision;
   /** Why the grant ends at its time: not for being old, if a newer token could not be judged. */
   #endsAs: ErrorCode = 'token_expired';
   /** How often the client has presented another token. */
   #renewals = 0;
+  /** Whether everybody's presence is on its way. */
+  #isTelling: 'no' | 'yes' | 'again' = 'no';
   /** Whether an answer to a state vector is on its way. */
   #isAnswering = false;
   /** What was asked meanwhile: the latest, since it holds what those before it do. */
@@ -69,7 +71,7 @@ export class DocumentConnection {
   constructor(
     hub: ConnectionHub,
     session: ConnectionSession,
-    joined: { connection: Connection; open: OpenDocument; grant: Grant },
+    joined: { connection: Connection; open: OpenDocument; grant: Decision },
   ) {
     this.#hub = hub;
     this.#session = session;
@@ -91,7 +93,7 @@ export class DocumentConnection {
     return this.connection.messageAddress;
   }
 
-  get grant(): Grant {
+  get grant(): Decision {
     return this.#grant;
   }
 
@@ -118,9 +120,27 @@ export class DocumentConnection {
     }
   }
 
-  /** Sends everybody's presence. */
+  /** Sends everybody's presence; if that is on its way already, once more when it has left. */
   tellPresence(): void {
-    this.#session.write(encodeAwareness(this.address, this.open.presence.encode()), { isPresence: true });
+    if (this.#isTelling !== 'no') {
+      this.#isTelling = 'again';
+      return;
+    }
+    this.#isTelling = 'yes';
+    const onSent = () => {
+      const isAskedAgain = this.#isTelling === 'again';
+      this.#isTelling = 'no';
+      if (isAskedAgain && !this.#isOver) this.tellPresence();
+    };
+    this.#session.write(encodeAwareness(this.address, this.open.presence.encode()), {
+      isPresence: true,
+      onSent,
+    });
+  }
+
+  /** Asks for what the server lacks, and tells all that it has, to a client that does not ask. */
+  resync(): void {
+    this.#answer(Y.encodeStateVector(new Y.Doc()));
   }
 
   /** The client is connected to the document no more. */
@@ -170,11 +190,13 @@ export class DocumentConnection {
     const shape = this.#check(update);
     if (shape === null) return;
     if (this.connection.readOnly) {
-      if (step === SyncStep.Missing && this.open.contains(update)) this.#owe(this.open.lastSequence, since);
+      if (step === SyncStep.Missing && this.open.contains(update, shape))
+        this.#owe(this.open.lastSequence, since);
       else this.#refuse(since);
       return;
     }
-    const refusal = this.open.refusalOf(update, shape);
+    const edit = this.open.weigh(update, shape);
+    const { refusal } = edit;
     if (refusal === 'bad_update') {
       this.#session.end(refusal);
       return;
@@ -183,7 +205,7 @@ export class DocumentConnection {
       this.#session.takeAway(this, refusal);
       return;
     }
-    const news = this.#apply(update, shape);
+    const news = this.#apply(edit);
     if (news === 'failed') return;
     if (news !== null) {
       this.#hub.append(this.open, news, this.user);
@@ -198,6 +220,7 @@ export class DocumentConnection {
   }
 
   #refuse(since: number): void {
+    this.#hub.metrics.refused.inc({ code: 'read_only' });
     this.#acks.oweRefusal(since);
     this.#hub.settle(this.#acks);
   }
@@ -212,14 +235,21 @@ export class DocumentConnection {
     }
   }
 
-  #apply(update: Uint8Array, shape: UpdateShape): Uint8Array | null | 'failed' {
+  #apply(edit: WeighedUpdate): Uint8Array | null | 'failed' {
     const { isWaitingForMore } = this.open;
+    if (edit.isClaimed) {
+      this.#hub.metrics.claimedClocks.inc();
+      this.#hub.log.warn(
+        { document: this.open.name, user: this.user },
+        'an edit has clocks that something else has taken; it is logged, and hidden by that',
+      );
+    }
     try {
-      return this.open.apply(update, { source: 'connection', connection: this.connection }, shape);
+      return this.open.apply(edit, { source: 'connection', connection: this.connection });
     } catch (error) {
       // Final for its sender, who would only send it again. But it may have brought the predecessors of somebody
       // else's update, and that one threw.
-      if (!isWaitingForMore || error instanceof IndelibleError) this.#session.end('bad_update');
+      if (!isWaitingForMore) this.#session.end('bad_update');
       this.#hub.rebuild(this.open, error);
       return 'failed';
     }

@@ -1,5 +1,5 @@
 import * as Y from 'yjs';
-import type { Access } from '../auth/access.ts';
+import type { Access, Decision } from '../auth/access.ts';
 import type { Grant } from '../auth/grant.ts';
 import type { Revocation } from '../auth/revocations.ts';
 import { IndelibleError, messageOf } from '../errors.ts';
@@ -40,7 +40,7 @@ export interface HubOptions {
 
 interface SessionContext {
   readonly session: Session;
-  readonly grant?: Grant;
+  readonly grant?: Decision;
 }
 
 /** Where connections, documents and the update log meet. */

@@ -2,21 +2,26 @@ import * as Y from 'yjs';
 
 /** Yjs deletes, and shows as JSON, type by type within one another: some thousand levels overflow the stack. */
 const MAX_LEVELS = 500;
+/**
+ * What hangs on something that is missing may come to lie as deep as that does, which is not known: it may bring half of the
+ * levels itself. So a document has 750 at most, whatever comes in which order.
+ */
+const UNKNOWN_LEVELS = MAX_LEVELS / 2;
 
 /**
- * Whether something of an update lies more levels of types deep than Yjs can bear, in the document or once it is applied.
- * What waits for missing edits cannot be told yet.
- * @param update - one that passes the check
+ * Whether something of an update lies more levels of types deep than Yjs can bear, once it is applied to the document.
+ * @param structs - of an update that passes the check
  */
-export function isTooDeep(doc: Y.Doc, update: Uint8Array): boolean {
-  const { structs } = Y.decodeUpdate(update);
+export function isTooDeep(doc: Y.Doc, structs: readonly (Y.Item | Y.GC | Y.Skip)[]): boolean {
   const items = structs.filter((struct) => struct instanceof Y.Item);
   const find = finder(doc, items);
   const levels = new Map<Y.Item, number>();
   return items.some((item) => levelOf(item, find, levels) > MAX_LEVELS);
 }
 
-type Find = (id: Y.ID) => Y.Item | undefined;
+/** An item; `collected` where it was deleted and nothing is known of it any more; `missing` where it has not come. */
+type Found = Y.Item | 'collected' | 'missing';
+type Find = (id: Y.ID) => Found;
 
 /** Looks items up in the document, or else in the update. */
 function finder({ store }: Y.Doc, items: readonly Y.Item[]): Find {
@@ -29,9 +34,9 @@ function finder({ store }: Y.Doc, items: readonly Y.Item[]): Find {
   return (id) => {
     if (id.clock < Y.getState(store, id.client)) {
       const struct = Y.getItem(store, id) as Y.AbstractStruct;
-      return struct instanceof Y.Item ? struct : undefined;
+      return struct instanceof Y.Item ? struct : 'collected';
     }
-    return search(byClient.get(id.client) ?? [], id.clock);
+    return search(byClient.get(id.client) ?? [], id.clock) ?? 'missing';
   };
 }
 
@@ -53,24 +58,25 @@ function levelOf(start: Y.Item, find: Find, levels: Map<Y.Item, number>): number
   const path: { item: Y.Item; step: number }[] = [];
   const seen = new Set<Y.Item>();
   let level = 0;
-  for (let item: Y.Item | undefined = start; item !== undefined;) {
-    const known = levels.get(item);
+  for (let found: Found = start; found !== 'collected';) {
+    const known: number | undefined = found === 'missing' ? UNKNOWN_LEVELS : levels.get(found);
     // Items of two clients may refer to each other in a circle; Yjs keeps those aside.
-    if (known !== undefined || seen.has(item)) {
-      level = known ?? 0;
+    if (found === 'missing' || known !== undefined || seen.has(found)) {
+      level = known ?? UNKNOWN_LEVELS;
       break;
     }
-    seen.add(item);
-    const next: Neighbour = neighbourOf(item, find);
-    path.push({ item, step: next.step });
-    item = next.item;
+    seen.add(found);
+    const next: Neighbour = neighbourOf(found, find);
+    path.push({ item: found, step: next.step });
+    found = next.item;
   }
   for (const { item, step } of path.toReversed()) levels.set(item, (level += step));
   return level;
 }
 
 interface Neighbour {
-  readonly item: Y.Item | undefined;
+  /** `collected` also for a root, around which there is nothing. */
+  readonly item: Found;
   /** 1 for the type around an item, 0 for a sibling. */
   readonly step: 0 | 1;
 }
@@ -78,8 +84,8 @@ interface Neighbour {
 function neighbourOf({ parent, origin, rightOrigin }: Y.Item, find: Find): Neighbour {
   if (parent instanceof Y.ID) return { item: find(parent), step: 1 };
   // oxlint-disable-next-line no-underscore-dangle -- the name that Yjs gives it
-  if (parent instanceof Y.AbstractType) return { item: parent._item ?? undefined, step: 1 };
-  if (parent !== null) return { item: undefined, step: 1 };
+  if (parent instanceof Y.AbstractType) return { item: parent._item ?? 'collected', step: 1 };
+  if (parent !== null) return { item: 'collected', step: 1 };
   const sibling = origin ?? rightOrigin;
-  return { item: sibling === null ? undefined : find(sibling), step: 0 };
+  return { item: sibling === null ? 'collected' : find(sibling), step: 0 };
 }

@@ -1,11 +1,10 @@
 import * as Y from 'yjs';
-import { IndelibleError, type ErrorCode } from '../errors.ts';
 import { sameBytes, type StoredDocument } from '../storage/stored-document.ts';
 import type { Document } from './host.ts';
-import { isTooDeep } from './nesting.ts';
 import { Presence, type PresenceLimits } from './presence.ts';
 import { StateAnswers } from './state-answers.ts';
-import { wouldWait, type UpdateShape } from './update-check.ts';
+import type { UpdateShape } from './update-check.ts';
+import { weigh, type WeighedUpdate } from './weighed-update.ts';
 
 /**
  * Folding is worth it when the tail is long enough to pay for rewriting the snapshot: a quarter of its bytes bounds
@@ -37,6 +36,7 @@ export class OpenDocument {
   #tailBytes: number;
   #snapshotBytes: number;
   #captured: Uint8Array[] | undefined;
+  #snapshot: Y.Snapshot | undefined;
   #isDelivering = false;
   #minRows = FOLD_MIN_ROWS;
 
@@ -57,6 +57,7 @@ export class OpenDocument {
     this.#tailBytes = tail.reduce((sum, { update }) => sum + update.byteLength, 0);
     this.#snapshotBytes = stored?.snapshot?.byteLength ?? 0;
     document.on('update', (update: Uint8Array, origin: unknown) => {
+      this.#snapshot = undefined;
       if (this.#captured) this.#captured.push(update);
       else options.onUpdate(update, origin);
     });
@@ -67,32 +68,37 @@ export class OpenDocument {
   }
 
   /**
-   * Why an update cannot be taken in; `null` when it can. Deleting is always possible, and so is what brings nothing new.
-   * @param shape - what the check of the update has seen
+   * What an update means for the document.
+   * @param shape - what the check of it has seen
    */
-  refusalOf(update: Uint8Array, { hasTypes }: UpdateShape): ErrorCode | null {
-    if (hasTypes && isTooDeep(this.document, update)) return 'bad_update';
-    const { documentBytes, pendingBytes } = this.#limits;
-    if (this.#pendingBytes + update.byteLength > pendingBytes && wouldWait(this.document, update)) {
-      return 'too_much_pending';
-    }
-    const isTooLarge = this.#snapshotBytes + this.#tailBytes + update.byteLength > documentBytes;
-    return isTooLarge && holdsStructs(update) && !this.contains(update) ? 'document_too_large' : null;
+  weigh(update: Uint8Array, shape: UpdateShape): WeighedUpdate {
+    const { pendingStructs, pendingDs } = this.document.store;
+    const scales = {
+      document: this.document,
+      pendingBytes: (pendingStructs?.update.byteLength ?? 0) + (pendingDs?.byteLength ?? 0),
+      storedBytes: this.#snapshotBytes + this.#tailBytes,
+      limits: this.#limits,
+      contains: (bytes: Uint8Array, its: UpdateShape) => this.contains(bytes, its),
+    };
+    return weigh(scales, update, shape);
   }
 
   /**
    * Applies an update of a client.
-   * @param shape - what the check of the update has seen
    * @returns the bytes that the log needs so that this edit can be rebuilt; `null` when it brought nothing new
-   * @throws whatever Yjs throws, and {@link IndelibleError} `bad_update`; the document may have been changed then
+   * @throws whatever Yjs throws; the document may have been changed in part then
    */
-  apply(update: Uint8Array, origin: unknown, shape: UpdateShape): Uint8Array | null {
+  apply({ bytes, isKnown, isCut, isClaimed }: WeighedUpdate, origin: unknown): Uint8Array | null {
+    if (isKnown) return null;
     const { store } = this.document;
     // The bytes, not the object that holds them: Yjs changes that in place.
     const [structs, deletions] = [store.pendingStructs?.update, store.pendingDs];
     const captured: Uint8Array[] = (this.#captured = []);
     try {
-      Y.applyUpdate(this.document, this.#withoutKnown(update, shape), origin);
+      // Yjs cuts a struct in two of which the document has a part, and throws when that part is not what comes: when
+      // somebody else has claimed those clocks while the edit was on its way.
+      const news = isCut ? Y.diffUpdate(bytes, Y.encodeStateVector(this.document)) : bytes;
+      Y.applyUpdate(this.document, news, origin);
     } finally {
       this.#captured = undefined;
     }
@@ -100,25 +106,10 @@ export class OpenDocument {
     // does when predecessors arrive: the event holds what waited for them too, which has a row, and maybe another author.
     const isPending =
       !sameBytes(structs, store.pendingStructs?.update) || !sameBytes(deletions, store.pendingDs);
-    if (isPending) {
-      // What waited could not be judged when it came.
-      if (captured.some((news) => isTooDeep(this.document, news))) throw new IndelibleError('bad_update');
-      return update.slice();
-    }
+    // And so it does where something else has an edit's clocks, and hides it: once that is set aside, the edit is there.
+    if (isPending || isClaimed) return bytes.slice();
     if (captured.length <= 1) return captured[0] ?? null;
     return Y.mergeUpdates(captured);
-  }
-
-  /**
-   * Where the document has a part of somebody's clocks, Yjs cuts a struct in two, and throws when what it has there is not
-   * what comes: when somebody else has claimed those clocks while the edit was on its way.
-   */
-  #withoutKnown(update: Uint8Array, { sections }: UpdateShape): Uint8Array {
-    const isCut = sections.some(({ client, start, end }) => {
-      const state = Y.getState(this.document.store, client);
-      return start < state && state < end;
-    });
-    return isCut ? Y.diffUpdate(update, Y.encodeStateVector(this.document)) : update;
   }
 
   /** Whether an update is kept aside because its predecessors are missing. */
@@ -127,14 +118,23 @@ export class OpenDocument {
     return store.pendingStructs !== null || store.pendingDs !== null;
   }
 
-  get #pendingBytes(): number {
-    const { pendingStructs, pendingDs } = this.document.store;
-    return (pendingStructs?.update.byteLength ?? 0) + (pendingDs?.byteLength ?? 0);
-  }
-
-  /** Whether a read-only client's answer holds nothing that the document lacks. */
-  contains(update: Uint8Array): boolean {
-    return Y.snapshotContainsUpdate(Y.snapshot(this.document), update);
+  /**
+   * Whether an update holds nothing that the document lacks.
+   * @param shape - what the check of it has seen
+   */
+  contains(update: Uint8Array, { sections, deletionsAt }: UpdateShape): boolean {
+    // Asked again and again by who reads and sends what it has; the same until something changes.
+    this.#snapshot ??= Y.snapshot(this.document);
+    if (Y.snapshotContainsUpdate(this.#snapshot, update)) return true;
+    const pending = this.document.store.pendingStructs;
+    if (pending === null) return false;
+    // What waits here is known too, though it is in no state vector.
+    const { to } = Y.parseUpdateMeta(pending.update);
+    const { store } = this.document;
+    const isKnown = ({ client, end }: UpdateShape['sections'][number]) =>
+      end <= Math.max(Y.getState(store, client), to.get(client) ?? 0);
+    const deletions = Uint8Array.of(0, ...update.subarray(deletionsAt));
+    return sections.every(isKnown) && Y.snapshotContainsUpdate(this.#snapshot, deletions);
   }
 
   /** Measures the time from the frame of an edit to its broadcast, which Hocuspocus does when this turn ends. */
@@ -156,6 +156,8 @@ export class OpenDocument {
 
   get isWorthFolding(): boolean {
     if (this.#tailRows < this.#minRows) return false;
+    // Near its limit, a document would be refused for a tail that folding makes shorter.
+    if (this.#tailBytes > (this.#limits.documentBytes - this.#snapshotBytes) / 2) return true;
     return this.#tailRows >= FOLD_MAX_ROWS || this.#tailBytes >= this.#snapshotBytes * FOLD_SNAPSHOT_SHARE;
   }
 
@@ -171,9 +173,4 @@ export class OpenDocument {
   notFolded(): void {
     this.#minRows = this.#tailRows * 2;
   }
-}
-
-/** An update begins with the number of clients that wrote something in it; one that only deletes has none. */
-function holdsStructs(update: Uint8Array): boolean {
-  return update[0] !== 0;
 }

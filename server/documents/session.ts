@@ -1,3 +1,4 @@
+import type { Decision } from '../auth/access.ts';
 import type { Grant } from '../auth/grant.ts';
 import { IndelibleError, closeCodeOf, messageOf, type ErrorCode } from '../errors.ts';
 import type { Limits, Meter } from '../limits.ts';
@@ -74,12 +75,14 @@ export class Session implements ConnectionSession {
   readonly #connections = new Map<string, DocumentConnection>();
   /** Addresses whose token is being judged, or whose document is being loaded. */
   readonly #opening = new Set<string>();
+  /** Addresses that were refused once and are opening again. */
+  readonly #returning = new Set<string>();
   /** Addresses that were refused: a provider goes on sending its presence there. The oldest are forgotten. */
   readonly #refusedAddresses = new Set<string>();
   readonly #waiting: WaitingFrames;
-  #granted: Grant | undefined;
+  #granted: Decision | undefined;
   #authTimer: NodeJS.Timeout | undefined;
-  #hasPresented = false;
+  #hasOpened = false;
   /** Whether presence is sent; see {@link Session.#greet}. */
   #isGreeted: boolean;
   #isClosed = false;
@@ -96,13 +99,13 @@ export class Session implements ConnectionSession {
   }
 
   /** Opens the document of a y-websocket socket, whose access is decided already. */
-  open(document: string, grant: Grant): void {
+  open(document: string, grant: Decision): void {
     this.#granted = grant;
     this.#present(document, '');
   }
 
   /** Decides what this session may do with a document. */
-  async authorize(document: string, token: string): Promise<Grant> {
+  async authorize(document: string, token: string): Promise<Decision> {
     return this.#granted ?? this.#hub.access.decide({ document, token: token || null });
   }
 
@@ -134,7 +137,9 @@ export class Session implements ConnectionSession {
         this.#handleOrWait(frame);
         break;
       case MessageType.Auth:
-        if (this.#isKnown(frame)) this.#handleOrWait(frame);
+        // By its exact address: providers of one document may have sessions of their own.
+        if (this.#opening.has(frame.address) || this.#connections.has(frame.address))
+          this.#handleOrWait(frame);
         else if (frame.token !== undefined) this.#present(frame.address, frame.token);
         break;
       case MessageType.Close:
@@ -156,8 +161,7 @@ export class Session implements ConnectionSession {
 
   /** The first token for a document. */
   #present(address: string, token: string): void {
-    this.#hasPresented = true;
-    this.#refusedAddresses.delete(address);
+    if (this.#refusedAddresses.delete(address)) this.#returning.add(address);
     if (this.#connections.size + this.#opening.size >= this.#hub.limits.documents) {
       this.#deny(address, 'too_many_documents');
       return;
@@ -203,19 +207,20 @@ export class Session implements ConnectionSession {
     }, this.#hub.limits.authMs);
   }
 
-  /** No token has come for what is waiting. */
+  /** No token has come for what is waiting, or none that was good. */
   #endWait(): void {
-    if (!this.#hasPresented) {
+    if (!this.#hasOpened && this.#opening.size === 0) {
       this.end('auth_late');
       return;
     }
+    if (!this.#hasOpened) this.#expectToken();
     for (const address of this.#waiting.addresses()) {
       if (!this.#opening.has(address)) this.#deny(address, 'auth_late');
     }
   }
 
   /** Hocuspocus has connected this session to a document. */
-  attach(connection: Connection, open: OpenDocument, grant: Grant): void {
+  attach(connection: Connection, open: OpenDocument, grant: Decision): void {
     const joined = new DocumentConnection(this.#hub, this, { connection, open, grant });
     const { address } = joined;
     this.#opening.delete(address);
@@ -228,6 +233,9 @@ export class Session implements ConnectionSession {
     }
     this.#connections.set(address, joined);
     if (!this.#join(joined)) return;
+    this.#hasOpened = true;
+    // What its client typed meanwhile was not taken, and it asks only when its socket opens.
+    if (this.#returning.delete(address)) joined.resync();
     for (const frame of this.#waiting.take(address)) if (!this.#isClosed) this.#route(frame);
   }
 
@@ -331,6 +339,7 @@ export class Session implements ConnectionSession {
   /** Hocuspocus has refused a document. That ends a y-websocket socket; other sockets may have more documents. */
   #refused(address: string, reason: string): void {
     this.#opening.delete(address);
+    this.#returning.delete(address);
     const code = closeCodeOf(reason);
     // A provider does not ask again for a document that it was refused, but it does when its socket comes back. So the
     // socket ends when that may help, also one with more documents where it will soon: they all come back.

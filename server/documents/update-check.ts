@@ -13,7 +13,6 @@
  * (yjs 13.6: `lazyStructReaderGenerator`, `readItemContent`, `readDeleteSet`)
  */
 import * as decoding from 'lib0/decoding';
-import * as Y from 'yjs';
 import { IndelibleError } from '../errors.ts';
 import { isShallow } from '../protocol/presence.ts';
 
@@ -56,6 +55,9 @@ export interface UpdateShape {
   readonly sections: readonly { readonly client: number; readonly start: number; readonly end: number }[];
   /** Whether it holds types, which may lie within one another. */
   readonly hasTypes: boolean;
+  /** Deleted ranges, and the byte at which they begin. */
+  readonly deletions: number;
+  readonly deletionsAt: number;
 }
 
 /**
@@ -73,12 +75,16 @@ export function checkUpdate(update: Uint8Array, limits: UpdateLimits): UpdateSha
 
 function readUpdate(decoder: decoding.Decoder, limits: UpdateLimits): UpdateShape {
   const { structs, ...shape } = readSections(decoder, limits);
-  const ranges = readDeleteSet(decoder, limits, structs);
-  refuseIf(structs + ranges > limits.structs, `more than ${limits.structs} structs`);
-  return shape;
+  const deletionsAt = decoder.pos;
+  const deletions = readDeleteSet(decoder, limits, structs);
+  refuseIf(structs + deletions > limits.structs, `more than ${limits.structs} structs`);
+  return { ...shape, deletions, deletionsAt };
 }
 
-function readSections(decoder: decoding.Decoder, limits: UpdateLimits): UpdateShape & { structs: number } {
+function readSections(
+  decoder: decoding.Decoder,
+  limits: UpdateLimits,
+): Pick<UpdateShape, 'sections' | 'hasTypes'> & { structs: number } {
   const count = decoding.readVarUint(decoder);
   refuseIf(count > limits.clients, `more than ${limits.clients} clients`);
   const clients = new Set<number>();
@@ -233,31 +239,4 @@ function refuseIfDeep(value: unknown): void {
 
 function refuseIf(isWrong: boolean, what: string): void {
   if (isWrong) throw new IndelibleError('bad_update', what);
-}
-
-/**
- * Whether Yjs would keep some of an update aside, because edits that it builds on are missing. Decodes the update, so only
- * for one that would matter.
- * @param update - one that passes the check
- */
-export function wouldWait(doc: Y.Doc, update: Uint8Array): boolean {
-  const { structs, ds } = Y.decodeUpdate(update);
-  const ends = new Map<number, number>();
-  const known = (client: number) => Math.max(Y.getState(doc.store, client), ends.get(client) ?? 0);
-  for (const struct of structs) {
-    if (struct instanceof Y.Skip) continue;
-    const { client, clock } = struct.id;
-    if (clock > known(client)) return true;
-    ends.set(client, clock + struct.length);
-  }
-  const isMissing = ({ client, clock }: Y.ID) => clock >= known(client);
-  if (structs.some((struct) => struct instanceof Y.Item && referencesOf(struct).some(isMissing))) return true;
-  return [...ds.clients].some(([client, ranges]) =>
-    ranges.some(({ clock, len }) => clock + len > known(client)),
-  );
-}
-
-/** The ids that an item that was only decoded refers to. */
-function referencesOf({ origin, rightOrigin, parent }: Y.Item): Y.ID[] {
-  return [origin, rightOrigin, parent instanceof Y.ID ? parent : null].filter((id) => id !== null);
 }

@@ -43,5 +43,6 @@ export class WaitingFrames {
 }
 
 function costOf(frame: Frame): number {
-  return frame.payload.byteLength + (frame.token?.length ?? 0) + FRAME_OVERHEAD_BYTES;
+  const { address, payload, token = '' } = frame;
+  return payload.byteLength + address.length + token.length + FRAME_OVERHEAD_BYTES;
 }

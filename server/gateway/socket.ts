@@ -56,8 +56,13 @@ export class Socket implements HubSocket {
     this.session = options.hub.connect(this, wire);
     ws.on('message', (data, isBinary) => this.#receive(data as Buffer, isBinary));
     ws.on('close', (code, reason) => this.#closed(code, reason.toString()));
-    // `close` follows, with the code that ws chose (1009 for a frame that is too large, say).
-    ws.on('error', () => {});
+    // `close` follows, with a code that says why.
+    ws.on('error', (error) => {
+      const { code } = error as NodeJS.ErrnoException;
+      metrics.refused.inc({
+        code: code === 'WS_ERR_UNSUPPORTED_MESSAGE_LENGTH' ? 'frame_too_large' : 'bad_frame',
+      });
+    });
   }
 
   get isOpen(): boolean {
@@ -74,11 +79,13 @@ export class Socket implements HubSocket {
     if (late > limitSendBytes) {
       // The close frame waits behind everything that this client does not read; `closeTimeout` ends that.
       this.session.end('slow_reader');
+      onSent?.();
       return;
     }
     if (isPresence && late > limitSendBytes * PRESENCE_SHARE) {
       metrics.sparedPresence.inc();
       this.#spare();
+      onSent?.();
       return;
     }
     this.#cork();

@@ -2,11 +2,10 @@ import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { STATUS_CODES } from 'node:http';
 import proxyAddress from 'proxy-addr';
-import { WebSocketServer } from 'ws';
-import type { Access } from '../auth/access.ts';
+import { WebSocket, WebSocketServer } from 'ws';
+import type { Access, Decision } from '../auth/access.ts';
 import { documentNameOf } from '../auth/names.ts';
 import type { AllowsOrigin } from '../auth/origins.ts';
-import type { Grant } from '../auth/grant.ts';
 import type { Hub } from '../documents/hub.ts';
 import { bearerOf } from '../auth/tokens.ts';
 import { IndelibleError } from '../errors.ts';
@@ -35,6 +34,19 @@ export interface UpgradeOptions {
   isDraining(): boolean;
 }
 
+/** A frame above the limit ends its socket for good: a client that comes back would only send it again. */
+class SizedWebSocket extends WebSocket {
+  override close(code?: number, reason?: string): void {
+    const { closeCode, code: word } = TOO_LARGE;
+    if (code === UNSUPPORTED_SIZE) super.close(closeCode, word);
+    else super.close(code, reason);
+  }
+}
+
+const TOO_LARGE = new IndelibleError('frame_too_large');
+/** The code with which `ws` refuses a frame above `maxPayload`. */
+const UNSUPPORTED_SIZE = 1009;
+
 /** What a request asks for: `/` speaks Hocuspocus, `/<name>` speaks y-websocket in one document. */
 interface Door {
   /** `null` for a Hocuspocus socket. */
@@ -47,7 +59,7 @@ interface Door {
 interface Admitted {
   readonly door: Door;
   /** `null` for a Hocuspocus socket. */
-  readonly grant: Grant | null;
+  readonly grant: Decision | null;
 }
 
 /** Turns HTTP upgrades into sockets: a flat list of checks, each of which refuses and returns. */
@@ -65,6 +77,7 @@ export class Upgrade {
       // Edits are small, and a deflate context is 300 KB a socket.
       perMessageDeflate: false,
       handleProtocols: selectProtocol,
+      WebSocket: SizedWebSocket,
       // Not in its types yet.
       closeTimeout: CLOSE_TIMEOUT_MS,
     };
@@ -107,7 +120,7 @@ export class Upgrade {
     }
   }
 
-  async #grantFor({ document, token }: Door): Promise<Grant | null> {
+  async #grantFor({ document, token }: Door): Promise<Decision | null> {
     // A Hocuspocus client brings a token for each document, in its Auth frame.
     if (document === null) return null;
     const grant = await this.#options.access.decide({ document, token });
@@ -172,7 +185,8 @@ function readDoor(request: IncomingMessage): Door {
   if (path !== '/' && document === null) throw new IndelibleError('bad_name');
   return {
     document,
-    token: parameters.get('token') ?? tokenOfHeaders(request.headers),
+    // An empty one is none.
+    token: parameters.get('token') || tokenOfHeaders(request.headers),
     wantsAcks: parameters.get('acks') === '1',
   };
 }

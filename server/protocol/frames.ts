@@ -68,12 +68,14 @@ export interface Frame {
   readonly token?: string;
 }
 
+/** Characters: a name of 255 bytes and a session id, and room for a longer name to be refused by that. */
+const MAX_ADDRESS = 1_024;
 const NOTHING = new Uint8Array();
 const UNADDRESSED: ReadonlySet<number> = new Set([MessageType.Ping, MessageType.Pong]);
 
 /**
  * Reads a Hocuspocus frame.
- * @throws when it is cut short
+ * @throws when it is cut short, or its address is too long
  */
 export function readFrame(bytes: Uint8Array): Frame {
   const [first = -1] = bytes;
@@ -81,7 +83,10 @@ export function readFrame(bytes: Uint8Array): Frame {
     return { address: '', type: first, step: -1, payload: NOTHING };
   }
   const decoder = decoding.createDecoder(bytes);
-  return readMessage(decoder, decoding.readVarString(decoder));
+  const address = decoding.readVarString(decoder);
+  // It is kept while the document opens and when it is refused, and stands in the log.
+  if (address.length > MAX_ADDRESS) throw new RangeError('an address is too long');
+  return readMessage(decoder, address);
 }
 
 /**

@@ -17,8 +17,16 @@ test.each([
   ['a sandboxed page or a file', 'null', false, false],
   ['no URL', 'evil', false, false],
 ])('[G7] of %s: without a key, and with one', (_what, origin, isOpen, withKey) => {
-  expect(originsAllowed(undefined, true)(origin, HOST)).toBe(isOpen);
+  expect(originsAllowed(undefined, true)(origin, 'localhost:1234')).toBe(isOpen);
   expect(originsAllowed(undefined, false)(origin, HOST)).toBe(withKey);
+});
+
+test('[G7] a page that reaches this machine by a name of its own is refused without a key, though it sends no Origin', () => {
+  expect(originsAllowed(undefined, true)(undefined, 'evil.example:1234')).toBe(false);
+  expect(originsAllowed(undefined, false)(undefined, 'evil.example:1234')).toBe(true);
+  for (const host of ['localhost:1234', '127.0.0.1', '[::1]:1234', undefined]) {
+    expect(originsAllowed(undefined, true)(undefined, host)).toBe(true);
+  }
 });
 
 test('[G7] a list replaces both', () => {

@@ -1,6 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import * as Y from 'yjs';
-import { isTooDeep } from '../../server/documents/nesting.ts';
+import { isTooDeep as areTooDeep } from '../../server/documents/nesting.ts';
+
+const isTooDeep = (doc: Y.Doc, update: Uint8Array) => areTooDeep(doc, Y.decodeUpdate(update).structs);
 
 /** Maps within one another, each added by an update of its own. */
 function nest(levels: number, doc = new Y.Doc()): Uint8Array[] {
@@ -55,6 +57,20 @@ describe('types within one another', () => {
     const doc = new Y.Doc();
     const updates = nest(5_000, doc);
     expect(isTooDeep(new Y.Doc(), Y.mergeUpdates(updates.toReversed()))).toBe(true);
+  });
+
+  test('[A9] may bring half of the levels themselves when they hang on what is missing', () => {
+    const doc = new Y.Doc();
+    doc.getMap('root').set('in', new Y.Map());
+    const before = Y.encodeStateVector(doc);
+    let map = doc.getMap('root').get('in') as Y.Map<unknown>;
+    const deepen = (levels: number) => {
+      for (let level = 0; level < levels; level += 1) map = map.set('in', new Y.Map<unknown>());
+      return Y.encodeStateAsUpdate(doc, before);
+    };
+    expect(isTooDeep(new Y.Doc(), deepen(250))).toBe(false);
+    expect(isTooDeep(new Y.Doc(), deepen(1))).toBe(true);
+    expect(isTooDeep(documentOf([Y.encodeStateAsUpdate(doc)]), deepen(1))).toBe(false);
   });
 
   test('[A9] what a document usually is passes', () => {

@@ -22,7 +22,8 @@ function open(): OpenDocument {
 
 /** Takes an update as a connection does. */
 function apply(opened: OpenDocument, update: Uint8Array): Uint8Array | null {
-  return opened.apply(update, null, checkUpdate(update, { structs: 10_000, clients: 100 }));
+  const shape = checkUpdate(update, { structs: 10_000, clients: 100 });
+  return opened.apply(opened.weigh(update, shape), null);
 }
 
 /** Updates of somebody who types; each needs those before it. */

@@ -22,7 +22,7 @@ describe.each(PROTOCOLS)('frames over %s', (protocol) => {
     const { url } = await startServer({ limitFrameBytes: LIMIT });
     const [bad, good] = [await joinAs(protocol, url, ROOM), await joinAs(protocol, url, ROOM)];
     bad.client.sendBytes(new Uint8Array(LIMIT + 1));
-    expect(await bad.client.closed()).toEqual({ code: 1009, reason: '' });
+    expect(await bad.client.closed()).toEqual({ code: 4413, reason: 'frame_too_large' });
     good.type('after');
     expect(await good.ack()).toBe(true);
   });

@@ -1,5 +1,5 @@
 import { describe, expect, test, vi } from 'vitest';
-import { connectHocuspocus, connectYWebsocket } from '../helpers/clients.ts';
+import { connectHocuspocus, connectYWebsocket, hocuspocusSocket } from '../helpers/clients.ts';
 import { type Editor, PROTOCOLS, joinAs, textOf, updateOf } from '../helpers/editor.ts';
 import { encodeFrame } from '../helpers/frames.ts';
 import { createKey, startKeyServer } from '../helpers/key-server.ts';
@@ -222,4 +222,23 @@ describe('an unmodified provider', () => {
     await client.saved();
     expect(client.closes).toEqual([]);
   });
+});
+
+test('[K5] that comes too late opens the document anew, with everything that was typed meanwhile', async () => {
+  const { url } = await startServer({ jwtSecret: SECRET });
+  const socket = hocuspocusSocket(url);
+  const tokens = [await mint(expiring(2)), await mint()];
+  const other = connectHocuspocus(url, 'other', { socket, token: await mint() });
+  const client = connectHocuspocus(url, NOTES, { socket, token: async () => tokens[0] ?? '' });
+  await Promise.all([other.synced(), client.synced()]);
+  await client.closed();
+  client.doc.getText('content').insert(0, 'meanwhile');
+  tokens.shift();
+  await client.provider.sendToken();
+  await client.sees(() => client.provider.synced);
+  await client.sees(() => client.provider.unsyncedChanges === 0);
+  client.doc.getText('content').insert(0, 'and after ');
+  const reader = connectYWebsocket(url, NOTES, { token: await mint() });
+  await reader.sees((doc) => textOf(doc) === 'and after meanwhile');
+  expect(other.closes).toEqual([]);
 });

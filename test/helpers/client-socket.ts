@@ -1,21 +1,36 @@
 import { WebSocket } from 'ws';
 
-export interface ClientSocketOptions {
-  headers?: Record<string, string> | undefined;
+/** What sees everything that goes over the sockets of a provider. */
+export interface SocketTap {
   /** Sees every message before it goes out. */
-  onSend?: (bytes: Uint8Array) => void;
+  onSend?: ((bytes: Uint8Array) => void) | undefined;
+  /** Sees every message before the provider does. */
+  onReceive?: ((bytes: Uint8Array) => void) | undefined;
+  /** Called for each new connection, before anything goes over it. */
+  onConnect?: (() => void) | undefined;
+}
+
+export interface ClientSocketOptions extends SocketTap {
+  headers?: Record<string, string> | undefined;
 }
 
 /**
  * A WebSocket class for the providers. Built on `ws`, not on Node's own: it closes at once and reports the codes that
  * arrived, and it can send headers (an Origin, a cookie), which the providers have no option for.
  */
-export function clientSocket({ headers, onSend }: ClientSocketOptions): typeof globalThis.WebSocket {
+export function clientSocket({
+  headers,
+  onSend,
+  onReceive,
+  onConnect,
+}: ClientSocketOptions): typeof globalThis.WebSocket {
   class ClientSocket extends WebSocket {
     constructor(url: string, protocols: string[] = []) {
       super(url, protocols, { headers });
       // The providers take their listeners off before closing, and `ws` reports a close while connecting as an error.
       this.on('error', () => {});
+      onConnect?.();
+      this.on('message', (data: Buffer | ArrayBuffer) => onReceive?.(new Uint8Array(data)));
     }
 
     override send(data: Uint8Array): void {

@@ -4,7 +4,7 @@ import type { Awareness } from 'y-protocols/awareness';
 import { WebsocketProvider } from 'y-websocket';
 import * as Y from 'yjs';
 import { atTestEnd } from './cleanup.ts';
-import { clientSocket } from './client-socket.ts';
+import { type SocketTap, clientSocket } from './client-socket.ts';
 import { createSignal, until } from './deadline.ts';
 import type { Closed } from './raw-client.ts';
 
@@ -22,6 +22,7 @@ const SYNC_STATUS = 8;
 export interface ClientOptions {
   token?: string;
   doc?: Y.Doc;
+  tap?: SocketTap;
   headers?: Record<string, string>;
 }
 
@@ -73,9 +74,10 @@ export function connectYWebsocket(
   let unsaved = 0;
   const onSend = (bytes: Uint8Array) => {
     if (bytes[0] === SYNC && (bytes[1] === STEP_2 || bytes[1] === UPDATE)) unsaved += 1;
+    options.tap?.onSend?.(bytes);
   };
   const provider = new WebsocketProvider(url.replace(/^http/, 'ws'), name, doc, {
-    WebSocketPolyfill: clientSocket({ headers: options.headers, onSend }),
+    WebSocketPolyfill: clientSocket({ ...options.tap, headers: options.headers, onSend }),
     disableBc: true,
     protocols: options.protocols ?? [],
     maxBackoffTime: MAX_RETRY_MS,
@@ -173,10 +175,13 @@ export function connectHocuspocus(
 }
 
 /** A connection for several Hocuspocus clients; destroyed at the end of the test. */
-export function hocuspocusSocket(url: string, options: { headers?: Record<string, string> } = {}) {
+export function hocuspocusSocket(
+  url: string,
+  { headers, tap }: { headers?: Record<string, string>; tap?: SocketTap } = {},
+) {
   const socket = new HocuspocusProviderWebsocket({
     url: url.replace(/^http/, 'ws'),
-    WebSocketPolyfill: clientSocket(options),
+    WebSocketPolyfill: clientSocket({ ...tap, headers }),
     delay: RETRY_MS,
     minDelay: RETRY_MS / 2,
     maxDelay: MAX_RETRY_MS,

@@ -39,8 +39,10 @@ export async function openStorage(storage: Storage): Promise<Database> {
     connections: 4,
     log: pino({ level: 'silent' }),
   });
-  atTestEnd(() => database.close());
-  return database;
+  let closing: Promise<void> | undefined;
+  const close = () => (closing ??= database.close());
+  atTestEnd(close);
+  return { ...database, close };
 }
 
 /** Puts updates into the log of a document as rows, past the update log. */

@@ -62,9 +62,11 @@ describe('a name with NUL over Hocuspocus', () => {
 
   test('[X3] what follows the NUL names a session, whatever it is, and no document', async () => {
     const attacker = await rawHocuspocus(scene.url);
-    const address = `${ROOM}\0\0\u0001${'x'.repeat(10 * KB)}`;
+    const address = `${ROOM}\0\0\u0001${'x'.repeat(500)}`;
     open(attacker, address);
     expect(await attacker.next('authenticated')).toMatchObject({ address });
+    open(attacker, `${ROOM}\0${'x'.repeat(10 * KB)}`);
+    expect(await attacker.closed()).toEqual({ code: 4400, reason: 'bad_frame' });
     await scene.isUnharmed();
   });
 });

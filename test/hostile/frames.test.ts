@@ -11,7 +11,7 @@ const SYNC = 0;
 const BROADCAST_STATELESS = 6;
 
 const BAD_FRAME: Closed = { code: 4400, reason: 'bad_frame' };
-const TOO_LARGE: Closed = { code: 1009, reason: '' };
+const TOO_LARGE: Closed = { code: 4413, reason: 'frame_too_large' };
 
 interface Kind {
   name: string;

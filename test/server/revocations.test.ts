@@ -194,3 +194,22 @@ test('[K7] while the database is away nothing is revoked, and the caller knows',
   expect(await askAccess(away.url, 'notes', token)).toBe('200 write');
   expect(await askAccess(away.url, 'notes', await mint({ sub: 'bert' }))).toBe('403 revoked');
 });
+
+test('[K7] takes back what a program has granted while the document was opening', async () => {
+  const { promise: stored, resolve: load } = Promise.withResolvers<null>();
+  const onLoad = vi.fn<() => Promise<null>>(() => stored);
+  const own = await startServer({ onLoad, auth: ({ token }) => ({ user: token, access: 'write' }) });
+  const [mallory, anna] = await Promise.all(
+    ['mallory', 'anna'].map((user) => joinAs('y-websocket', own.url, 'notes', user)),
+  );
+  await vi.waitFor(() => expect(onLoad).toHaveBeenCalled());
+  await own.server.revoke({ user: 'mallory' });
+  load(null);
+  expect(await mallory?.client.closed()).toEqual(REVOKED);
+  anna?.type('still here');
+  expect(await anna?.ack()).toBe(true);
+  // The program decides about who comes back.
+  const back = await joinAs('y-websocket', own.url, 'notes', 'mallory');
+  back.type('again');
+  expect(await back.ack()).toBe(true);
+});
