@@ -50,7 +50,7 @@ export const ROOTS = { text: 'content', map: 'map', list: 'list', xml: 'xml' } a
 export const inText = (element: string) => `‹${element}›`;
 
 /** Every element that a document holds. */
-export function elementsOf(doc: Y.Doc): Set<string> {
+function elementsOf(doc: Y.Doc): Set<string> {
   const text = doc.getText(ROOTS.text).toString();
   const xml = xmlOf(doc);
   const list = JSON.stringify(doc.getArray(ROOTS.list).toJSON());
