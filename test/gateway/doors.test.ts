@@ -23,6 +23,7 @@ const FOREIGN = { Origin: 'https://evil.example' };
  * What becomes of everybody at every door.
  *
  *   upgrade      y-websocket, wherever the token stands (query, subprotocol, header): what the request is answered with
+ *   page         y-websocket in a browser, which sees no status: what the socket is closed with as soon as it is open
  *   Auth frame   Hocuspocus, on a socket with another document: what the frame is answered with
  *   old step 2   a step 2 frame with nothing new; `step 2` and `update` have something new
  *   of another   what is said under the presence id that another user has introduced
@@ -32,28 +33,28 @@ const FOREIGN = { Origin: 'https://evil.example' };
  * Where the upgrade is refused there is no socket to try anything on.
  */
 const TABLE = `
-  credential             | upgrade                    | Auth frame                    | read | old step 2 | step 2  | update  | presence | of another | HTTP
-  none                   | 401 unauthorized           | denied unauthorized           | no   | ignored    | ignored | ignored | ignored  | ignored    | 401 unauthorized
-  garbage                | 401 unauthorized           | denied unauthorized           | no   | ignored    | ignored | ignored | ignored  | ignored    | 401 unauthorized
-  wrong key              | 401 unauthorized           | denied unauthorized           | no   | ignored    | ignored | ignored | ignored  | ignored    | 401 unauthorized
-  alg none               | 401 unauthorized           | denied unauthorized           | no   | ignored    | ignored | ignored | ignored  | ignored    | 401 unauthorized
-  other algorithm        | 401 unauthorized           | denied unauthorized           | no   | ignored    | ignored | ignored | ignored  | ignored    | 401 unauthorized
-  for nobody             | 401 unauthorized           | denied unauthorized           | no   | ignored    | ignored | ignored | ignored  | ignored    | 401 unauthorized
-  without an end         | 401 unauthorized           | denied unauthorized           | no   | ignored    | ignored | ignored | ignored  | ignored    | 401 unauthorized
-  expired                | 401 token_expired          | denied token_expired          | no   | ignored    | ignored | ignored | ignored  | ignored    | 401 token_expired
-  not yet valid          | 401 unauthorized           | denied unauthorized           | no   | ignored    | ignored | ignored | ignored  | ignored    | 401 unauthorized
-  issued in the future   | 401 unauthorized           | denied unauthorized           | no   | ignored    | ignored | ignored | ignored  | ignored    | 401 unauthorized
-  other issuer           | 401 unauthorized           | denied unauthorized           | no   | ignored    | ignored | ignored | ignored  | ignored    | 401 unauthorized
-  no issuer              | 401 unauthorized           | denied unauthorized           | no   | ignored    | ignored | ignored | ignored  | ignored    | 401 unauthorized
-  no document            | 403 forbidden              | denied forbidden              | no   | ignored    | ignored | ignored | ignored  | ignored    | 403 forbidden
-  other document         | 403 forbidden              | denied forbidden              | no   | ignored    | ignored | ignored | ignored  | ignored    | 403 forbidden
-  admin                  | 403 forbidden              | denied forbidden              | no   | ignored    | ignored | ignored | ignored  | ignored    | 403 forbidden
-  read                   | open                       | open                          | yes  | acked      | nacked  | nacked  | seen     | ignored    | 200 read
-  write                  | open                       | open                          | yes  | acked      | acked   | acked   | seen     | ignored    | 200 write
-  admin with access      | open                       | open                          | yes  | acked      | nacked  | nacked  | seen     | ignored    | 200 read
-  expired in mid-session | open > 4401 token_expired  | open > denied token_expired   | no   | ignored    | ignored | ignored | ignored  | ignored    | 200 write
-  revoked in mid-session | open > 4403 revoked        | open > denied revoked         | no   | ignored    | ignored | ignored | ignored  | ignored    | 403 revoked
-  foreign origin         | 403 forbidden_origin       | 403 forbidden_origin          | no   | ignored    | ignored | ignored | ignored  | ignored    | 403 forbidden_origin
+  credential             | upgrade                   | page                      | Auth frame                  | read | old step 2 | step 2  | update  | presence | of another | HTTP
+  none                   | 401 unauthorized          | 4401 unauthorized         | denied unauthorized         | no   | ignored    | ignored | ignored | ignored  | ignored    | 401 unauthorized
+  garbage                | 401 unauthorized          | 4401 unauthorized         | denied unauthorized         | no   | ignored    | ignored | ignored | ignored  | ignored    | 401 unauthorized
+  wrong key              | 401 unauthorized          | 4401 unauthorized         | denied unauthorized         | no   | ignored    | ignored | ignored | ignored  | ignored    | 401 unauthorized
+  alg none               | 401 unauthorized          | 4401 unauthorized         | denied unauthorized         | no   | ignored    | ignored | ignored | ignored  | ignored    | 401 unauthorized
+  other algorithm        | 401 unauthorized          | 4401 unauthorized         | denied unauthorized         | no   | ignored    | ignored | ignored | ignored  | ignored    | 401 unauthorized
+  for nobody             | 401 unauthorized          | 4401 unauthorized         | denied unauthorized         | no   | ignored    | ignored | ignored | ignored  | ignored    | 401 unauthorized
+  without an end         | 401 unauthorized          | 4401 unauthorized         | denied unauthorized         | no   | ignored    | ignored | ignored | ignored  | ignored    | 401 unauthorized
+  expired                | 401 token_expired         | 4401 token_expired        | denied token_expired        | no   | ignored    | ignored | ignored | ignored  | ignored    | 401 token_expired
+  not yet valid          | 401 unauthorized          | 4401 unauthorized         | denied unauthorized         | no   | ignored    | ignored | ignored | ignored  | ignored    | 401 unauthorized
+  issued in the future   | 401 unauthorized          | 4401 unauthorized         | denied unauthorized         | no   | ignored    | ignored | ignored | ignored  | ignored    | 401 unauthorized
+  other issuer           | 401 unauthorized          | 4401 unauthorized         | denied unauthorized         | no   | ignored    | ignored | ignored | ignored  | ignored    | 401 unauthorized
+  no issuer              | 401 unauthorized          | 4401 unauthorized         | denied unauthorized         | no   | ignored    | ignored | ignored | ignored  | ignored    | 401 unauthorized
+  no document            | 403 forbidden             | 4403 forbidden            | denied forbidden            | no   | ignored    | ignored | ignored | ignored  | ignored    | 403 forbidden
+  other document         | 403 forbidden             | 4403 forbidden            | denied forbidden            | no   | ignored    | ignored | ignored | ignored  | ignored    | 403 forbidden
+  admin                  | 403 forbidden             | 4403 forbidden            | denied forbidden            | no   | ignored    | ignored | ignored | ignored  | ignored    | 403 forbidden
+  read                   | open                      | open                      | open                        | yes  | acked      | nacked  | nacked  | seen     | ignored    | 200 read
+  write                  | open                      | open                      | open                        | yes  | acked      | acked   | acked   | seen     | ignored    | 200 write
+  admin with access      | open                      | open                      | open                        | yes  | acked      | nacked  | nacked  | seen     | ignored    | 200 read
+  expired in mid-session | open > 4401 token_expired | open > 4401 token_expired | open > denied token_expired | no   | ignored    | ignored | ignored | ignored  | ignored    | 200 write
+  revoked in mid-session | open > 4403 revoked       | open > 4403 revoked       | open > denied revoked       | no   | ignored    | ignored | ignored | ignored  | ignored    | 403 revoked
+  foreign origin         | 403 forbidden_origin      | 403 forbidden_origin      | 403 forbidden_origin        | no   | ignored    | ignored | ignored | ignored  | ignored    | 403 forbidden_origin
 `;
 
 interface Credential {
@@ -184,15 +185,24 @@ function effect(ack: boolean | undefined, isThere: boolean): string {
   return isThere === (word === 'acked') ? word : `${word}, and yet ${isThere ? 'there' : 'lost'}`;
 }
 
+/** Which column says what becomes of those who come through a door. */
+const COLUMNS: Record<Door, string> = {
+  'y-websocket with ?token=': 'upgrade',
+  'y-websocket with a subprotocol': 'upgrade',
+  'y-websocket with Authorization': 'upgrade',
+  'y-websocket from a page': 'page',
+  'Hocuspocus with an Auth frame': 'Auth frame',
+};
+
 const ACTIONS = ['read', 'old step 2', 'step 2', 'update', 'presence', 'of another'];
 
 test('[K1] the table says something about every credential', () => {
   expect(rows.map(({ credential }) => credential)).toEqual(Object.keys(CREDENTIALS));
-  expect(HEAD).toEqual(['credential', 'upgrade', 'Auth frame', ...ACTIONS, 'HTTP']);
+  expect(HEAD).toEqual(['credential', 'upgrade', 'page', 'Auth frame', ...ACTIONS, 'HTTP']);
 });
 
 describe.each(DOORS)('%s', (door: Door) => {
-  const column = door.startsWith('Hocuspocus') ? 'Auth frame' : 'upgrade';
+  const column = COLUMNS[door];
 
   test.each(rows)('[K1] $credential', async (row) => {
     const { credential = '' } = row;

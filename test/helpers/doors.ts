@@ -5,6 +5,7 @@ export const DOORS = [
   'y-websocket with ?token=',
   'y-websocket with a subprotocol',
   'y-websocket with Authorization',
+  'y-websocket from a page',
   'Hocuspocus with an Auth frame',
 ] as const;
 export type Door = (typeof DOORS)[number];
@@ -43,9 +44,11 @@ export async function enter(door: Door, url: string, visitor: Visitor): Promise<
 
 async function enterByUpgrade(door: Door, url: string, visitor: Visitor): Promise<Visit> {
   const { document, token, headers } = visitor;
-  const inQuery = door === 'y-websocket with ?token=' && token !== null ? `&token=${token}` : '';
+  const isInQuery = door === 'y-websocket with ?token=' || door === 'y-websocket from a page';
+  const inQuery = isInQuery && token !== null ? `&token=${token}` : '';
   const client = await rawYWebsocket(`${url}/${encodeURIComponent(document)}?acks=1${inQuery}`, {
     headers: {
+      ...(door === 'y-websocket from a page' && { Origin: url }),
       ...headers,
       ...(door === 'y-websocket with Authorization' &&
         token !== null && { Authorization: `Bearer ${token}` }),
@@ -56,7 +59,13 @@ async function enterByUpgrade(door: Door, url: string, visitor: Visitor): Promis
     const { code, reason } = await client.closed();
     return `${code} ${reason}`;
   };
-  return { outcome: 'open', client, end };
+  // A page is let in, and then shown out.
+  client.send({ type: 'query-awareness' });
+  const stays = client.next('awareness').then(
+    () => true,
+    () => false,
+  );
+  return (await stays) ? { outcome: 'open', client, end } : { outcome: await end(), end };
 }
 
 /** What a browser offers, to bring a token in no URL. */
