@@ -137,9 +137,7 @@ export class Session implements ConnectionSession {
         this.#handleOrWait(frame);
         break;
       case MessageType.Auth:
-        // By its exact address: providers of one document may have sessions of their own.
-        if (this.#opening.has(frame.address) || this.#connections.has(frame.address))
-          this.#handleOrWait(frame);
+        if (this.#isKnown(frame)) this.#handleOrWait(frame);
         else if (frame.token !== undefined) this.#present(frame.address, frame.token);
         break;
       case MessageType.Close:
@@ -187,17 +185,19 @@ export class Session implements ConnectionSession {
 
   #handle(connection: DocumentConnection, frame: Frame): void {
     connection.handle(frame);
-    if (!this.#isGreeted && tellsOfItself(frame)) this.#greet(connection);
+    if (!this.#isGreeted && tellsOfItself(frame)) {
+      this.#greet(connection, frame.type === MessageType.QueryAwareness);
+    }
   }
 
   /**
    * A y-websocket client sends back every state that it is sent. So it is sent none before it has answered our step 1 or
    * has said who it is, which it does first: then what it says first is about itself, and no repeat.
    */
-  #greet(connection: DocumentConnection): void {
+  #greet(connection: DocumentConnection, isAnswered: boolean): void {
     this.#isGreeted = true;
     connection.open.presence.meet(connection.connection);
-    connection.tellPresence();
+    if (!isAnswered) connection.tellPresence();
   }
 
   #expectToken(): void {
