@@ -24,6 +24,13 @@ function isOrigin(text: string): boolean {
   return URL.parse(text)?.origin === text;
 }
 
+/** An array, or text with commas in between. */
+const listOf = (isGood: (text: string) => boolean, problem: string) =>
+  z.preprocess(
+    (value) => (typeof value === 'string' ? value.split(',').map((text) => text.trim()) : value),
+    z.array(z.string().refine(isGood, problem)).optional(),
+  );
+
 interface Setting<S extends z.ZodType = z.ZodType> {
   readonly env: string;
   readonly schema: S;
@@ -81,20 +88,12 @@ const table = {
   ),
   allowedOrigins: setting(
     'ALLOWED_ORIGINS',
-    z.preprocess(
-      (value) => (typeof value === 'string' ? value.split(',').map((origin) => origin.trim()) : value),
-      z.array(z.string().refine(isOrigin, 'an origin looks like https://app.example.org')).optional(),
-    ),
+    listOf(isOrigin, 'an origin looks like https://app.example.org'),
     'web pages that may connect, as https://app.example.org,https://…; else those of the same host, and without a key those on this machine',
   ),
   trustProxy: setting(
     'TRUST_PROXY',
-    z.preprocess(
-      (value) => (typeof value === 'string' ? value.split(',').map((address) => address.trim()) : value),
-      z
-        .array(z.string().refine(isProxyAddress, 'an address, a subnet, or loopback, linklocal, uniquelocal'))
-        .optional(),
-    ),
+    listOf(isProxyAddress, 'an address, a subnet, or loopback, linklocal, uniquelocal'),
     'proxies whose X-Forwarded-For says who the client is, as 10.0.0.0/8,loopback; else the address of the connection counts',
   ),
   logLevel: setting(
@@ -251,8 +250,8 @@ export function resolveSettings(options: SettingOptions): Settings {
 }
 
 function refuseWrongCombinations(settings: Settings): void {
-  const { drainMs, shutdownMs, jwtSecret, jwksUrl, authMode, jwtIssuer, jwtAudience } = settings;
-  const hasKey = jwtSecret !== undefined || jwksUrl !== undefined;
+  const { drainMs, shutdownMs, jwtSecret, jwksUrl, authMode, jwtIssuer, jwtAudience, limitConnections } =
+    settings;
   refuseIf(
     drainMs > shutdownMs,
     `closing sockets takes longer than the process may: DRAIN_MS (drainMs) ${drainMs} must not exceed ` +
@@ -263,13 +262,25 @@ function refuseWrongCombinations(settings: Settings): void {
     'tokens have one kind of key: JWT_SECRET (jwtSecret) or JWKS_URL (jwksUrl), not both',
   );
   refuseIf(
-    hasKey && authMode === 'none',
+    hasKey(settings) && authMode === 'none',
     "AUTH=none (authMode: 'none') says that nobody needs a token, and there is a key for tokens: leave one out",
   );
   refuseIf(
-    !hasKey && (jwtIssuer !== undefined || jwtAudience !== undefined),
+    !hasKey(settings) && (jwtIssuer !== undefined || jwtAudience !== undefined),
     'JWT_ISSUER (jwtIssuer) and JWT_AUDIENCE (jwtAudience) say nothing without JWT_SECRET or JWKS_URL',
   );
+  if (limitConnections === undefined) return;
+  const possible = possibleConnections();
+  refuseIf(
+    limitConnections > possible,
+    `LIMIT_CONNECTIONS (limitConnections) ${limitConnections}: the limit of open files allows ${possible} sockets; raise ` +
+      `that first (ulimit -n, LimitNOFILE)`,
+  );
+}
+
+/** Whether tokens are asked for. */
+export function hasKey({ jwtSecret, jwksUrl }: Settings): boolean {
+  return jwtSecret !== undefined || jwksUrl !== undefined;
 }
 
 function refuseIf(isWrong: boolean, what: string): void {
@@ -284,9 +295,12 @@ export function describeSettings(): { env: string; option: string; fallback: str
   });
 }
 
-/** Files that this process may have open, sockets included. */
-export function openFilesLimit(): number {
+/** Files that are open beside sockets: database, log, page, and some to spare. */
+const OTHER_FILES = 200;
+
+/** Sockets that the limit of open files of this process leaves room for. */
+export function possibleConnections(): number {
   const report = process.report.getReport() as { userLimits?: { open_files?: { soft: unknown } } };
   const soft = report.userLimits?.open_files?.soft;
-  return typeof soft === 'number' ? soft : Number.MAX_SAFE_INTEGER;
+  return typeof soft === 'number' ? Math.max(1, soft - OTHER_FILES) : Number.MAX_SAFE_INTEGER;
 }

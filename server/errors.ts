@@ -132,6 +132,13 @@ export class IndelibleError extends Error {
   }
 }
 
+/** Anything that was thrown as an error of the table: `internal_error` for what is none. */
+export function toIndelibleError(thrown: unknown): IndelibleError {
+  return thrown instanceof IndelibleError
+    ? thrown
+    : new IndelibleError('internal_error', undefined, { cause: thrown });
+}
+
 /** The close code that carries an error code; 1011 (internal error) for a word that is not in the table. */
 export function closeCodeOf(code: string): number {
   return Object.hasOwn(table, code) ? table[code as ErrorCode].closeCode : 1011;

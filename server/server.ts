@@ -6,7 +6,13 @@ import { allowEverybody, authorizeByProgram, type Authorize } from './auth/grant
 import { authorizeByToken } from './auth/tokens.ts';
 import { isLoopback, originsAllowed } from './auth/origins.ts';
 import { Revocations, type RevocationRequest } from './auth/revocations.ts';
-import { openFilesLimit, resolveSettings, type SettingOptions, type Settings } from './config.ts';
+import {
+  hasKey,
+  possibleConnections,
+  resolveSettings,
+  type SettingOptions,
+  type Settings,
+} from './config.ts';
 import { IndelibleError } from './errors.ts';
 import { Hub, type HubLimits } from './documents/hub.ts';
 import type { OnLoad } from './documents/on-load.ts';
@@ -153,7 +159,7 @@ function assemble(settings: Settings, options: ServerOptions, database: Database
   const http = new Http(
     (request, response) => void listener(request, response),
     upgrade,
-    countLimits.connections + OTHER_FILES / 2,
+    countLimits.connections + HTTP_CONNECTIONS,
   );
 
   const drain = async () => {
@@ -188,21 +194,12 @@ function assemble(settings: Settings, options: ServerOptions, database: Database
   };
 }
 
-/** Files that are open beside sockets: database, log, page, and some to spare. */
-const OTHER_FILES = 200;
+/** TCP connections of HTTP beside the sockets. */
+const HTTP_CONNECTIONS = 100;
 
 function countsOf(settings: Settings): LimitOptions {
-  const possible = Math.max(1, openFilesLimit() - OTHER_FILES);
-  const { limitConnections = possible } = settings;
-  if (limitConnections > possible) {
-    throw new IndelibleError(
-      'bad_settings',
-      `LIMIT_CONNECTIONS (limitConnections) ${limitConnections}: the limit of open files allows ${possible} sockets; raise ` +
-        `that first (ulimit -n, LimitNOFILE)`,
-    );
-  }
   return {
-    connections: limitConnections,
+    connections: settings.limitConnections ?? possibleConnections(),
     connectionsPerAddress: settings.limitConnectionsPerAddress,
     connectionsPerDocument: settings.limitConnectionsPerDocument,
     socket: { frames: settings.limitFrames, bytes: settings.limitBytes },
@@ -227,10 +224,6 @@ function hubLimitsOf(settings: Settings): HubLimits {
 /** Whether nobody needs a token, and nobody has said that this is meant. */
 function isOpen(settings: Settings, { auth }: ServerOptions): boolean {
   return !hasKey(settings) && auth === undefined && settings.authMode === undefined;
-}
-
-function hasKey({ jwtSecret, jwksUrl }: Settings): boolean {
-  return jwtSecret !== undefined || jwksUrl !== undefined;
 }
 
 function refuseOpenToTheWorld(settings: Settings, options: ServerOptions): void {

@@ -110,6 +110,11 @@ describe('settings', () => {
       /JWT_ISSUER .*without JWT_SECRET or JWKS_URL/,
     ],
     ['an audience without a key', { JWT_AUDIENCE: 'docs' }, /JWT_AUDIENCE .*without JWT_SECRET or JWKS_URL/],
+    [
+      'more sockets than files',
+      { LIMIT_CONNECTIONS: '100000000' },
+      /LIMIT_CONNECTIONS .*limit of open files/,
+    ],
   ])('[C1] %s is refused, with what to do', (_what, environment, problem) => {
     expect(problemInEnvironment(environment)).toMatch(problem);
   });

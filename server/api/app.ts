@@ -7,7 +7,7 @@ import { metricsRoutes } from './metrics.ts';
 import { pageRoutes } from './page.ts';
 import type { Access } from '../auth/access.ts';
 import type { AllowsOrigin } from '../auth/origins.ts';
-import { IndelibleError } from '../errors.ts';
+import { IndelibleError, toIndelibleError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
 
@@ -47,7 +47,7 @@ export function createApp(options: {
       return context.json({ code, message }, 404);
     })
     .onError((thrown, context) => {
-      const error = thrown instanceof IndelibleError ? thrown : new IndelibleError('internal_error');
+      const error = toIndelibleError(thrown);
       if (error !== thrown) log.error({ err: thrown }, 'a request failed');
       metrics.refused.inc({ code: error.code });
       return context.json({ code: error.code, message: error.message }, error.status as ContentfulStatusCode);

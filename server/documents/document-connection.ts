@@ -1,6 +1,6 @@
 import * as Y from 'yjs';
 import type { Access, Decision } from '../auth/access.ts';
-import { IndelibleError, messageOf, type ErrorCode } from '../errors.ts';
+import { IndelibleError, messageOf, toIndelibleError, type ErrorCode } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
 import {
@@ -274,7 +274,7 @@ export class DocumentConnection {
       this.#session.write(encodeGranted(this.address, grant.access));
     } catch (error) {
       if (isOvertaken()) return;
-      const code = error instanceof IndelibleError ? error.code : 'internal_error';
+      const { code } = toIndelibleError(error);
       // It may be good, so the one before serves to its end.
       if (code === 'auth_unavailable') this.#endsAs = code;
       else this.#session.takeAway(this, code);

@@ -1,7 +1,5 @@
 import * as Y from 'yjs';
 import type { Access, Decision } from '../auth/access.ts';
-import type { Grant } from '../auth/grant.ts';
-import type { Revocation } from '../auth/revocations.ts';
 import { IndelibleError, messageOf } from '../errors.ts';
 import type { Limits } from '../limits.ts';
 import type { Log } from '../log.ts';
@@ -92,13 +90,11 @@ export class Hub implements SessionHub {
     return this.#host.handleConnection(socket, NO_REQUEST, { session } satisfies SessionContext);
   }
 
-  /** Ends the connections whose access a revocation takes back. */
-  endRevoked({ document, user, revokedAt }: Revocation): void {
-    const isRevoked = (grant: Grant) =>
-      (user === null || grant.user === user) && (grant.issuedAt ?? -Infinity) <= revokedAt;
-    for (const open of document === null ? this.#documents.values() : [this.#documents.get(document)]) {
-      for (const { context } of open?.document.getConnections() ?? []) {
-        (context as SessionContext).session.endRevoked(open?.name ?? '', isRevoked);
+  /** Ends the connections whose access has been taken back. */
+  endRevoked(): void {
+    for (const { name, document } of this.#documents.values()) {
+      for (const { context } of document.getConnections()) {
+        (context as SessionContext).session.endRevoked(name);
       }
     }
   }

@@ -68,6 +68,6 @@ export class Revoker {
   }
 
   #learn(revocation: Revocation): void {
-    if (this.#revocations.add(revocation)) this.#hub.endRevoked(revocation);
+    if (this.#revocations.add(revocation)) this.#hub.endRevoked();
   }
 }

@@ -1,6 +1,5 @@
 import type { Decision } from '../auth/access.ts';
-import type { Grant } from '../auth/grant.ts';
-import { IndelibleError, closeCodeOf, messageOf, type ErrorCode } from '../errors.ts';
+import { IndelibleError, closeCodeOf, messageOf, toIndelibleError, type ErrorCode } from '../errors.ts';
 import type { Limits, Meter } from '../limits.ts';
 import {
   MessageType,
@@ -246,7 +245,7 @@ export class Session implements ConnectionSession {
       connection.onClose(this.#hub.counts.join(open.name));
       if (this.#hub.access.isRevoked(open.name, grant)) throw new IndelibleError('revoked');
     } catch (error) {
-      this.takeAway(joined, error instanceof IndelibleError ? error.code : 'internal_error');
+      this.takeAway(joined, toIndelibleError(error).code);
       return false;
     }
     if (user !== null) this.#meter.countFor(user);
@@ -261,10 +260,10 @@ export class Session implements ConnectionSession {
   }
 
   /** Ends access to a document if it was taken back. */
-  endRevoked(document: string, isRevoked: (grant: Grant) => boolean): void {
+  endRevoked(document: string): void {
     for (const connection of this.#connections.values()) {
-      if (connection.open.name === document && isRevoked(connection.grant))
-        this.takeAway(connection, 'revoked');
+      const isRevoked = this.#hub.access.isRevoked(document, connection.grant);
+      if (connection.open.name === document && isRevoked) this.takeAway(connection, 'revoked');
     }
   }
 

@@ -42,11 +42,12 @@ export function weigh(scales: Scales, bytes: Uint8Array, shape: UpdateShape): We
   const { store } = scales.document;
   const known = shape.sections.map((section) => ({ ...section, state: Y.getState(store, section.client) }));
   const isPast = known.every(({ end, state }) => end <= state);
+  const isKnown = isPast && bytes.byteLength > LARGE_BYTES && scales.contains(bytes, shape);
   const decoded = once(() => Y.decodeUpdate(bytes));
   return {
     bytes,
-    refusal: refusalOf(scales, bytes, shape, { isPast, decoded }),
-    isKnown: isPast && bytes.byteLength > LARGE_BYTES && scales.contains(bytes, shape),
+    refusal: isKnown ? null : refusalOf(scales, bytes, shape, { isPast, decoded }),
+    isKnown,
     isCut: known.some(({ start, end, state }) => start < state && state < end),
     isClaimed:
       bytes.byteLength <= LARGE_BYTES &&

@@ -8,7 +8,7 @@ import { documentNameOf } from '../auth/names.ts';
 import type { AllowsOrigin } from '../auth/origins.ts';
 import type { Hub } from '../documents/hub.ts';
 import { bearerOf } from '../auth/tokens.ts';
-import { IndelibleError } from '../errors.ts';
+import { IndelibleError, toIndelibleError } from '../errors.ts';
 import type { Limits, Release } from '../limits.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
@@ -147,7 +147,7 @@ export class Upgrade {
    * there is an Origin that may connect the handshake is made, and the socket closed at once with a code that says why.
    */
   #refuse(request: IncomingMessage, tcp: Duplex, head: Buffer, thrown: unknown): void {
-    const error = thrown instanceof IndelibleError ? thrown : new IndelibleError('internal_error');
+    const error = toIndelibleError(thrown);
     if (error !== thrown) this.#options.log.error({ err: thrown }, 'an upgrade failed');
     this.#options.metrics.refused.inc({ code: error.code });
     if (request.headers.origin === undefined || !this.#isAllowed(request)) {

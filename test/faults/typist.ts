@@ -14,9 +14,6 @@ export interface Typist {
   readonly doc: Y.Doc;
   /** Types one element, in one of many ways, or makes some noise. */
   type(): void;
-  /** Leaves the line, and types on; or comes back. */
-  goOffline(): void;
-  goOnline(): void;
   /** Holds when everything that was typed is acked. */
   settled(deadlineMs?: number): Promise<void>;
   leave(): void;
@@ -51,12 +48,6 @@ export function startTypist(options: {
       const from = acks.clock;
       doc.transact(() => put(doc, element, pick));
       acks.typed(element, from);
-    },
-    goOffline() {
-      client.provider.disconnect();
-    },
-    goOnline() {
-      void client.provider.connect();
     },
     settled: (deadlineMs) => client.sees(() => acks.isSettled, deadlineMs),
     leave: () => client.destroy(),

@@ -2,7 +2,7 @@ import { expect } from 'vitest';
 import * as Y from 'yjs';
 import { connectYWebsocket } from '../helpers/clients.ts';
 import { type Storage, openStorage, rebuild } from '../helpers/storage.ts';
-import { type Ledger, xmlOf } from './ledger.ts';
+import { type Ledger, ROOTS, xmlOf } from './ledger.ts';
 import type { Typist } from './typist.ts';
 
 /** Fails if an acknowledged edit cannot be rebuilt from the database alone. The embedded one must have no server. */
@@ -60,10 +60,12 @@ export async function allIsWell(options: {
 function isSame(one: Y.Doc, other: Y.Doc): boolean {
   return (
     Y.equalSnapshots(Y.snapshot(one), Y.snapshot(other)) &&
-    JSON.stringify(one.getArray('list').toJSON()) === JSON.stringify(other.getArray('list').toJSON()) &&
-    JSON.stringify(one.getText('content').toDelta()) === JSON.stringify(other.getText('content').toDelta()) &&
-    JSON.stringify(sorted(one.getMap('map').toJSON())) ===
-      JSON.stringify(sorted(other.getMap('map').toJSON())) &&
+    JSON.stringify(one.getArray(ROOTS.list).toJSON()) ===
+      JSON.stringify(other.getArray(ROOTS.list).toJSON()) &&
+    JSON.stringify(one.getText(ROOTS.text).toDelta()) ===
+      JSON.stringify(other.getText(ROOTS.text).toDelta()) &&
+    JSON.stringify(sorted(one.getMap(ROOTS.map).toJSON())) ===
+      JSON.stringify(sorted(other.getMap(ROOTS.map).toJSON())) &&
     xmlOf(one) === xmlOf(other)
   );
 }

@@ -51,6 +51,16 @@ async function meet(protocol: Protocol) {
   return { storage, server, vera, mallory };
 }
 
+/** Vera types while she is away, and Mallory claims those clocks. */
+async function claimWhileAway(protocol: Protocol, claim: Claim) {
+  const met = await meet(protocol);
+  leave(met.vera);
+  type(met.vera.doc, 'and more');
+  met.mallory.send(claim(met.vera.doc.clientID, COMMITTED.length));
+  expect(await met.mallory.ack()).toBe(true);
+  return met;
+}
+
 /** A y-websocket provider cannot leave under another id than it came with, which Yjs may have changed meanwhile. */
 function leave(client: Awaited<ReturnType<typeof connectAs>>): void {
   const { doc, awareness } = client;
@@ -82,11 +92,7 @@ describe.each(PROTOCOLS)('clocks that somebody else claims over %s', (protocol) 
   test.each(TEXTS)(
     '[X4] %s: logged with its author; without that row what the client typed comes in from its own copy',
     async (_name, claim) => {
-      const { storage, server, vera, mallory } = await meet(protocol);
-      leave(vera);
-      type(vera.doc, 'and more');
-      mallory.send(claim(vera.doc.clientID, COMMITTED.length));
-      expect(await mallory.ack()).toBe(true);
+      const { storage, server, vera, mallory } = await claimWhileAway(protocol, claim);
       expect(await rowsOf(storage)).toEqual([{ author: 'vera' }, { author: 'mallory' }]);
       leave(await connectAs(protocol, server.url, 'vera', vera.doc));
       expect(textOf(vera.doc)).toMatch(/^mine and more/);
@@ -126,11 +132,7 @@ describe.each(PROTOCOLS)('clocks that somebody else claims over %s', (protocol) 
   test.each(CLAIMS)(
     '[X5] %s: what was committed stays, and a client that was away goes on when it is back',
     async (_name, claim) => {
-      const { storage, server, vera, mallory } = await meet(protocol);
-      leave(vera);
-      type(vera.doc, 'and more');
-      mallory.send(claim(vera.doc.clientID, COMMITTED.length));
-      expect(await mallory.ack()).toBe(true);
+      const { storage, server, vera } = await claimWhileAway(protocol, claim);
       leave(await connectAs(protocol, server.url, 'vera', vera.doc));
       const back = await connectAs(protocol, server.url, 'vera');
       type(back.doc, ' again');
