@@ -1,3 +1,5 @@
+import { failpoint } from '../failpoints.ts';
+
 /** Acks that a connection is owed for consecutive frames with one outcome. */
 interface Run {
   /** The update log must have committed up to here; `REFUSED` when the frames were refused. */
@@ -52,7 +54,9 @@ export class Acks {
     for (const { sequence, count, since } of this.#runs) {
       if (sequence > committed) break;
       settled += 1;
+      failpoint('ack.before');
       for (let sent = 0; sent < count; sent += 1) this.#send(sequence !== REFUSED);
+      failpoint('ack.after');
       if (sequence !== REFUSED) this.#onAck((performance.now() - since) / 1000);
     }
     if (settled > 0) this.#runs = this.#runs.slice(settled);

@@ -1,5 +1,6 @@
 import type { Pool, PoolClient } from 'pg';
 import { IndelibleError, messageOf } from '../errors.ts';
+import { failpoint } from '../failpoints.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
 import { transaction } from './database.ts';
@@ -74,12 +75,15 @@ export class DocumentStore {
   async #fold(name: string): Promise<FoldResult> {
     const stored = await this.read(name);
     if (stored === null || stored.tail.length === 0) return this.#folded({ kind: 'nothing' });
+    failpoint('fold.read');
     const state = await this.#merger.merge(stored);
     if (state === null) {
       this.#log.error({ document: name }, 'not folded: the snapshot would not give the same document back');
       return this.#folded({ kind: 'unsafe' });
     }
+    failpoint('fold.merged');
     const isReplaced = await transaction(this.#pool, (client) => replaceSnapshot(client, stored, state));
+    failpoint('fold.committed');
     if (!isReplaced) return this.#folded({ kind: 'nothing' });
     return this.#folded({ kind: 'folded', snapshotBytes: state.byteLength, rows: stored.tail.length });
   }
@@ -180,6 +184,7 @@ async function replaceSnapshot(
   state: Uint8Array,
 ): Promise<boolean> {
   await client.query('select 1 from indelible.documents where id = $1 for no key update', [stored.id]);
+  failpoint('fold.locked');
   const merged = [stored.id, stored.tail.map(({ id }) => id)];
   const { rows } = await client.query<{ version: string | null; isSetAside: boolean }>(
     `select (select xmin::text from indelible.snapshots where document = $1) as version,
@@ -194,6 +199,8 @@ async function replaceSnapshot(
        set created_at = now(), checksum = excluded.checksum, state = excluded.state`,
     [stored.id, checksumOf(state), state],
   );
+  failpoint('fold.replaced');
   await client.query('delete from indelible.updates where document = $1 and id = any($2::bigint[])', merged);
+  failpoint('fold.deleted');
   return true;
 }

@@ -1,5 +1,6 @@
 import { crc32 } from 'node:zlib';
 import type { Pool } from 'pg';
+import { failpoint } from '../failpoints.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
 import { isAboutTheData } from './database.ts';
@@ -230,6 +231,7 @@ export class UpdateLog {
     // One binary parameter cut up by Postgres: an array of bytea would travel as text, at twice the bytes.
     let offset = 1;
     const offsets = batch.map(({ update }) => (offset += update.byteLength) - update.byteLength);
+    failpoint('commit.before');
     await this.#pool.query(
       `insert into indelible.updates (document, author, created_at, checksum, update)
        select document, author, to_timestamp(time / 1000), checksum, substr($1::bytea, start, bytes)
@@ -245,6 +247,7 @@ export class UpdateLog {
         batch.map(({ update }) => update.byteLength),
       ],
     );
+    failpoint('commit.after');
   }
 
   /** A document gets its row with its first update, so that opening one leaves nothing behind. */

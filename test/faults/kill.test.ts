@@ -1,76 +1,138 @@
 import { expect, test } from 'vitest';
-import { PROTOCOLS } from '../helpers/editor.ts';
-import { spawnServer } from '../helpers/server.ts';
-import { type Storage, type StorageKind, createStorage } from '../helpers/storage.ts';
+import type { Failpoint } from '../../server/failpoints.ts';
+import { COLLECTING } from '../helpers/memory.ts';
+import { type StorageKind, createStorage } from '../helpers/storage.ts';
 import { randomOf } from '../helpers/traces.ts';
-import { Ledger } from './ledger.ts';
-import { startTypist, type Typist } from './typist.ts';
-import { allIsWell, nothingIsLost } from './verdict.ts';
+import { SEED, Stage, scaled } from './stage.ts';
 
-const DOCUMENTS = ['one', 'two', 'three'];
-/** Edits that are on their way when the kill comes, at least. */
+/** Frames with edits that are on their way when the kill comes, at least. */
 const ON_THEIR_WAY = 100;
+/** Edits of everybody, after which all leave one of the documents, which is folded then if its log is long. */
+const ROUNDS_OF_A_FOLD = 60;
+/** Edits of everybody that are typed at once. */
+const BURST = 30;
+const DEATH_MS = 60_000;
+/** Kills of servers with the same documents, which grow meanwhile. */
+const KILLS_OF_A_BATCH = 10;
+/** How often a server comes to a failpoint before it is killed there, at most. */
+const PASSES: Record<Failpoint, number> = {
+  'commit.before': 40,
+  'commit.after': 40,
+  'ack.before': 120,
+  'ack.after': 120,
+  // The next fold comes when the log is a quarter of the snapshot.
+  'fold.read': 1,
+  'fold.merged': 1,
+  'fold.locked': 1,
+  'fold.replaced': 1,
+  'fold.deleted': 1,
+  'fold.committed': 1,
+};
 
-const SEED = Number(process.env['SEED'] ?? Date.now() % 100_000);
+const STRIKES = `--import=${new URL('strike.ts', import.meta.url).href}`;
 
-/** Everybody types until enough is on its way, and then some while acks arrive, so that the kill meets different moments. */
-async function typeAhead(typists: readonly Typist[], ledger: Ledger, random: () => number): Promise<void> {
-  while (ledger.waiting < ON_THEIR_WAY * 1.5) for (const typist of typists) typist.type();
-  for (let left = Math.floor(random() * 20); left > 0; left -= 1) {
-    await new Promise((resolve) => setImmediate(resolve));
-    for (const typist of typists) typist.type();
-  }
-  while (ledger.waiting < ON_THEIR_WAY) for (const typist of typists) typist.type();
-}
+/** Long enough for the server to have some of the time. */
+const nextTurn = () => new Promise((resolve) => setTimeout(resolve, 1));
+const onTheirWay = (stage: Stage) => stage.typists.reduce((sum, typist) => sum + typist.onTheirWay, 0);
 
-/** Some kills of servers with the same clients, who come back each time. */
-async function killAgainAndAgain(options: {
-  storage: Storage;
-  batch: number;
-  kills: number;
-  ledger: Ledger;
-  random: () => number;
-}): Promise<number[]> {
-  const { storage, batch, kills, ledger, random } = options;
-  const documents = DOCUMENTS.map((name) => `kill/${batch}/${name}`);
-  let server = await spawnServer(storage);
-  const { port } = new URL(server.url);
-  const typists = documents.flatMap((document) =>
-    PROTOCOLS.map((protocol) => {
-      const name = `${protocol}@${document}`;
-      return startTypist({ protocol, url: server.url, document, name, ledger, random });
-    }),
-  );
-  const onTheirWay: number[] = [];
-  for (let kill = 0; kill < kills; kill += 1) {
-    await typeAhead(typists, ledger, random);
-    onTheirWay.push(ledger.waiting);
-    await server.kill('SIGKILL');
-    await nothingIsLost(ledger, storage, documents);
-    for (const typist of typists) typist.type();
-    server = await spawnServer(storage, { PORT: port });
-    await Promise.all(typists.map((typist) => typist.settled(60_000)));
-  }
-  await allIsWell({ ledger, typists, url: server.url, storage, stop: () => server.kill('SIGTERM') });
-  return onTheirWay;
-}
-
-test.each<[kind: StorageKind, batches: number, kills: number]>([
-  ['postgres', 2, 10],
-  ['embedded', 1, 5],
-])(
-  `[F1] on %s, %i times %i kills under load lose no acknowledged edit (seed ${SEED})`,
-  async (kind, batches, kills) => {
-    const random = randomOf(SEED);
-    const ledger = new Ledger();
-    const storage = await createStorage(kind);
-    const onTheirWay: number[] = [];
-    for (let batch = 0; batch < batches; batch += 1) {
-      onTheirWay.push(...(await killAgainAndAgain({ storage, batch, kills, ledger, random })));
+/** Kills the server at a random instant. */
+async function killWhileTyping(stage: Stage): Promise<number> {
+  const typeUntil = async (count: number) => {
+    for (let rounds = 1; onTheirWay(stage) < count; rounds += 1) {
+      for (const typist of stage.typists) typist.type();
+      // Nothing is on its way from people who are offline, or have just come back.
+      if (rounds % BURST === 0) await nextTurn();
     }
-    expect(onTheirWay).toHaveLength(batches * kills);
-    expect(Math.min(...onTheirWay)).toBeGreaterThanOrEqual(ON_THEIR_WAY);
-    expect(ledger.ackedCount).toBe(ledger.sent);
+  };
+  await stage.settled();
+  await typeUntil(ON_THEIR_WAY * 1.5);
+  // And then some while acks arrive, so that kills meet different moments.
+  for (let left = Math.floor(stage.random() * 20); left > 0; left -= 1) {
+    await nextTurn();
+    for (const typist of stage.typists) typist.type();
+  }
+  await typeUntil(ON_THEIR_WAY);
+  const count = onTheirWay(stage);
+  await stage.server.kill('SIGKILL');
+  return count;
+}
+
+/** Types until the server has come to its failpoint. */
+async function typeUntilItDies(stage: Stage): Promise<number> {
+  const death = new AbortController();
+  const died = stage.server.exited.then(() => death.abort());
+  let rounds = 0;
+  let count = 0;
+  for (const since = Date.now(); !death.signal.aborted; await nextTurn()) {
+    if (Date.now() - since > DEATH_MS)
+      throw new Error(`it did not come to its failpoint:\n${stage.standing()}`);
+    count = onTheirWay(stage);
+    if (count >= ON_THEIR_WAY * 1.5) continue;
+    for (const typist of stage.typists) typist.type();
+    rounds += 1;
+    if (rounds % ROUNDS_OF_A_FOLD > 0) continue;
+    const left = stage.documents[Math.floor(stage.random() * stage.documents.length)];
+    for (const typist of stage.typists) if (typist.document === left) typist.drop();
+  }
+  await died;
+  return count;
+}
+
+/** When a server is killed: at a random instant under load, or where it comes to a failpoint. */
+type Instant = 'random' | Failpoint;
+
+const FAILPOINTS = Object.keys(PASSES) as Failpoint[];
+
+/** As many instants: every other one random, and the first, which needs no server that was started for it. */
+function chooseInstants(count: number, from: number): Instant[] {
+  return Array.from({ length: count }, (_, index) =>
+    index % 2 === 0 ? 'random' : (FAILPOINTS[(from + (index - 1) / 2) % FAILPOINTS.length] as Failpoint),
+  );
+}
+
+function environmentOf(instant: Instant, random: () => number): Record<string, string> {
+  if (instant === 'random') return {};
+  const passes = 1 + Math.floor(random() * PASSES[instant]);
+  return { NODE_OPTIONS: `${COLLECTING.NODE_OPTIONS} ${STRIKES}`, STRIKE: `${instant}:${passes}` };
+}
+
+interface Kill {
+  instant: Instant;
+  onTheirWay: number;
+}
+
+/** One life of a server after the other, with the same clients, most of whom come back each time. */
+async function killAgainAndAgain(stage: Stage, instants: readonly Instant[]): Promise<Kill[]> {
+  const kills: Kill[] = [];
+  for (const [index, instant] of instants.entries()) {
+    const count = await (instant === 'random' ? killWhileTyping(stage) : typeUntilItDies(stage));
+    kills.push({ instant, onTheirWay: count });
+    await stage.nothingIsLost();
+    stage.someAreReplaced();
+    for (const typist of stage.typists) typist.type();
+    await stage.startServer(environmentOf(instants[index + 1] ?? 'random', stage.random));
+  }
+  await stage.allIsWell();
+  return kills;
+}
+
+test.each<[kind: StorageKind, kills: number]>([
+  ['postgres', scaled(40, 900)],
+  ['embedded', scaled(10, 100)],
+])(
+  `[F1] on %s, %i kills under load and at failpoints lose no acknowledged edit (SEED=${SEED})`,
+  async (kind, kills) => {
+    const random = randomOf(SEED);
+    const storage = await createStorage(kind);
+    const done: Kill[] = [];
+    while (done.length < kills) {
+      const documents = ['one', 'two', 'three'].map((name) => `kill/${done.length}/${name}`);
+      const stage = await Stage.set({ storage, documents, random });
+      done.push(...(await killAgainAndAgain(stage, chooseInstants(KILLS_OF_A_BATCH, done.length / 2))));
+    }
+    const atRandom = done.filter(({ instant }) => instant === 'random');
+    expect(atRandom).toHaveLength(kills / 2);
+    expect(Math.min(...atRandom.map(({ onTheirWay: count }) => count))).toBeGreaterThanOrEqual(ON_THEIR_WAY);
   },
-  300_000,
+  scaled(300_000, 7_200_000),
 );

@@ -1,5 +1,6 @@
+import { WebSocketStatus } from '@hocuspocus/provider';
 import * as Y from 'yjs';
-import { type SocketTap } from '../helpers/client-socket.ts';
+import type { SocketTap } from '../helpers/client-socket.ts';
 import { connectHocuspocus, connectYWebsocket } from '../helpers/clients.ts';
 import type { Protocol } from '../helpers/editor.ts';
 import { decodeFrame } from '../helpers/frames.ts';
@@ -8,15 +9,28 @@ import { type Ledger, ROOTS, inText } from './ledger.ts';
 /** Edits that are not in the ledger, and that may be undone and deleted. */
 const NOISE = 'noise';
 
+/** Now and then somebody's line is closed for some edits, which come back with it as one. */
+const OFFLINE_CHANCE = 0.01;
+const OFFLINE_EDITS = 30;
+
 /** Somebody with a real provider who types, whatever happens to the server, and writes into the ledger what was acked. */
 export interface Typist {
+  readonly protocol: Protocol;
   readonly document: string;
   readonly doc: Y.Doc;
-  /** Types one element, in one of many ways, or makes some noise. */
+  /** Frames with edits that are on their way. */
+  readonly onTheirWay: number;
+  /** Types one element, in one of many ways, makes some noise, and is offline at times. */
   type(): void;
-  /** Holds when everything that was typed is acked. */
+  /** Closes the line until the next edit. */
+  drop(): void;
+  /** Comes back online, and holds when everything that was typed is acked. */
   settled(deadlineMs?: number): Promise<void>;
+  /** How it stands, in words. */
+  standing(): string;
   leave(): void;
+  /** Leaves, and will never bring what is not acked. */
+  abandon(): void;
 }
 
 export function startTypist(options: {
@@ -29,29 +43,75 @@ export function startTypist(options: {
 }): Typist {
   const { protocol, url, document, name, ledger, random } = options;
   const doc = new Y.Doc();
-  const acks = new AckReader(protocol, doc, (element) => ledger.acked(element));
-  const client =
-    protocol === 'y-websocket'
-      ? connectYWebsocket(url, encodeURIComponent(document), { doc, acks: true, tap: acks })
-      : connectHocuspocus(url, document, { doc, tap: acks });
+  const acks = new AckReader(protocol, doc, ledger);
+  const client = connect(protocol, url, document, { doc, tap: acks });
   const undo = new Y.UndoManager(doc.getText(ROOTS.text), { trackedOrigins: new Set([NOISE]) });
   const pick = (below: number) => Math.floor(random() * below);
   let count = 0;
+  let offlineEdits = 0;
+  const goOffline = (edits: number) => {
+    offlineEdits = edits;
+    client.goOffline();
+    acks.disconnected();
+  };
+  const comeBack = () => {
+    offlineEdits = 0;
+    client.goOnline();
+  };
   return {
+    protocol,
     document,
     doc,
+    get onTheirWay() {
+      return acks.onTheirWay;
+    },
     type() {
+      if (offlineEdits > 0 && (offlineEdits -= 1) === 0) comeBack();
+      else if (offlineEdits === 0 && random() < OFFLINE_CHANCE) goOffline(1 + pick(OFFLINE_EDITS));
       if (random() < 0.25) doc.transact(() => makeNoise(doc, pick), NOISE);
       else if (random() < 0.05) undo.undo();
       const element = `${name}.${(count += 1)}`;
       ledger.typed(document, element);
-      const from = acks.clock;
-      doc.transact(() => put(doc, element, pick));
-      acks.typed(element, from);
+      acks.typing(element, () => doc.transact(() => put(doc, element, pick)));
     },
-    settled: (deadlineMs) => client.sees(() => acks.isSettled, deadlineMs),
+    drop() {
+      if (offlineEdits === 0) goOffline(1);
+    },
+    settled(deadlineMs) {
+      if (offlineEdits > 0) comeBack();
+      return client.sees(() => acks.isSettled, deadlineMs);
+    },
+    standing: () => `${client.standing()}, ${acks.standing()}`,
     leave: () => client.destroy(),
+    abandon() {
+      client.destroy();
+      acks.abandon();
+    },
   };
+}
+
+function connect(protocol: Protocol, url: string, document: string, options: { doc: Y.Doc; tap: SocketTap }) {
+  if (protocol === 'y-websocket') {
+    const client = connectYWebsocket(url, encodeURIComponent(document), { ...options, acks: true });
+    const { provider } = client;
+    return { ...client, goOffline: () => provider.disconnect(), goOnline: () => provider.connect() };
+  }
+  const client = connectHocuspocus(url, document, options);
+  const line = client.provider.configuration.websocketProvider;
+  // Connecting rejects never, and does nothing before the old connection has ended.
+  const connectAgain = () => {
+    line.off('disconnect', connectAgain);
+    void line.connect();
+  };
+  const goOnline = () => {
+    if (line.status === WebSocketStatus.Connected) line.on('disconnect', connectAgain);
+    else connectAgain();
+  };
+  const goOffline = () => {
+    line.off('disconnect', connectAgain);
+    line.disconnect();
+  };
+  return { ...client, goOffline, goOnline };
 }
 
 function put(doc: Y.Doc, element: string, pick: (below: number) => number): void {
@@ -101,6 +161,12 @@ interface Span {
   readonly to: number;
 }
 
+interface Typed {
+  readonly element: string;
+  readonly from: number;
+  to: number;
+}
+
 /**
  * Reads off the wire which elements are acknowledged. A frame covers clocks of its typist: an update those that it holds, a
  * step 2 all so far, since the server had said what it has of them.
@@ -108,54 +174,88 @@ interface Span {
 class AckReader implements SocketTap {
   readonly #dialect: Protocol;
   readonly #doc: Y.Doc;
-  readonly #onAck: (element: string) => void;
-  /** What was typed and is not acked yet. */
-  #typed: ({ element: string } & Span)[] = [];
-  /** The frames on this connection, each waiting for its ack. */
+  readonly #ledger: Ledger;
+  /** What was typed and is not acked yet, by the clock where it begins. */
+  #typed: Typed[] = [];
+  /** Of this connection: its frames with edits, each waiting for its ack. */
   #frames: Span[] = [];
+  #socket: object | undefined;
 
-  constructor(dialect: Protocol, doc: Y.Doc, onAck: (element: string) => void) {
+  constructor(dialect: Protocol, doc: Y.Doc, ledger: Ledger) {
     this.#dialect = dialect;
     this.#doc = doc;
-    this.#onAck = onAck;
+    this.#ledger = ledger;
   }
 
-  /** An element that was typed since this clock. */
-  typed(element: string, from: number): void {
-    this.#typed.push({ element, from, to: this.clock });
+  /** Types an element; its frame leaves meanwhile. */
+  typing(element: string, type: () => void): void {
+    const typed: Typed = { element, from: this.#clock, to: Infinity };
+    this.#typed.push(typed);
+    type();
+    typed.to = this.#clock;
   }
 
   get isSettled(): boolean {
     return this.#typed.length === 0;
   }
 
-  readonly onConnect = (): void => {
+  get onTheirWay(): number {
+    return this.#frames.length;
+  }
+
+  standing(): string {
+    const ranges = this.#typed.slice(0, 3).map(({ element, from, to }) => `${element} [${from}, ${to})`);
+    return `waiting for acks of ${this.#typed.length}: ${ranges.join(', ')}; of ${this.#frames.length} frames`;
+  }
+
+  /** The connection has been given up: what it still delivers counts no more. */
+  disconnected(): void {
+    this.#socket = undefined;
+    this.#frames = [];
+  }
+
+  /** What is not acked never will be. */
+  abandon(): void {
+    this.disconnected();
+    for (const { element } of this.#typed) this.#ledger.givenUp(element);
+  }
+
+  readonly onConnect = (socket: object): void => {
+    this.#socket = socket;
     this.#frames = [];
   };
 
-  readonly onSend = (bytes: Uint8Array): void => {
+  readonly onSend = (bytes: Uint8Array, socket: object): void => {
+    if (socket !== this.#socket) return;
     const frame = decodeFrame(this.#dialect, bytes);
-    if (frame.type === 'step2') this.#frames.push({ from: 0, to: this.clock });
+    if (frame.type === 'step2') this.#sent({ from: 0, to: this.#clock });
     if (frame.type === 'update') {
       const { from, to } = Y.parseUpdateMeta(frame.update);
       const { clientID } = this.#doc;
-      this.#frames.push({ from: from.get(clientID) ?? 0, to: to.get(clientID) ?? 0 });
+      this.#sent({ from: from.get(clientID) ?? 0, to: to.get(clientID) ?? 0 });
     }
   };
 
-  readonly onReceive = (bytes: Uint8Array): void => {
+  #sent(span: Span): void {
+    this.#frames.push(span);
+    for (const { element, from } of this.#typed)
+      if (from >= span.from && from < span.to) this.#ledger.sent(element);
+  }
+
+  readonly onReceive = (bytes: Uint8Array, socket: object): void => {
+    if (socket !== this.#socket) return;
     const frame = decodeFrame(this.#dialect, bytes);
     if (frame.type !== 'sync-status') return;
     const span = this.#frames.shift();
     if (span === undefined) throw new Error('an ack that no frame was waiting for');
     if (!frame.saved) throw new Error('an edit was refused');
-    const isCovered = ({ from, to }: Span) => from >= span.from && to <= span.to;
+    const isCovered = ({ from, to }: Typed) => from >= span.from && to <= span.to;
     const acked = this.#typed.filter(isCovered);
     this.#typed = this.#typed.filter((typed) => !isCovered(typed));
-    for (const { element } of acked) this.#onAck(element);
+    for (const { element } of acked) this.#ledger.acked(element);
   };
 
-  get clock(): number {
+  get #clock(): number {
     return Y.getState(this.#doc.store, this.#doc.clientID);
   }
 }

@@ -1,6 +1,8 @@
 import { expect } from 'vitest';
 import * as Y from 'yjs';
 import { connectYWebsocket } from '../helpers/clients.ts';
+import type { Memory } from '../helpers/memory.ts';
+import type { ServerProcess } from '../helpers/server.ts';
 import { type Storage, openStorage, rebuild } from '../helpers/storage.ts';
 import { type Ledger, ROOTS, xmlOf } from './ledger.ts';
 import type { Typist } from './typist.ts';
@@ -16,44 +18,86 @@ export async function nothingIsLost(ledger: Ledger, storage: Storage, documents:
 }
 
 /**
- * Fails unless, once everybody is served again, every edit is acknowledged, and everybody who has a document, a newcomer over
- * the wire and the database alone have the same: all of it, and nothing that waits.
- * @param stop - stops the server; the embedded database has room for one
+ * Fails unless every edit is acknowledged now that everybody is served again, and a newcomer over the wire has what
+ * everybody has who is there.
+ * @returns every document, in each of its copies
  */
-export async function allIsWell(options: {
-  ledger: Ledger;
-  typists: readonly Typist[];
-  url: string;
-  storage: Storage;
-  stop: () => Promise<unknown>;
-}): Promise<void> {
-  const { ledger, typists, url, storage, stop } = options;
+export async function allAgree(
+  ledger: Ledger,
+  typists: readonly Typist[],
+  url: string,
+): Promise<Map<string, Y.Doc[]>> {
   await Promise.all(typists.map((typist) => typist.settled(60_000)));
   expect(ledger.waiting).toBe(0);
-  const documents = [...new Set(typists.map(({ document }) => document))];
-  const replicas = new Map<string, Y.Doc[]>();
-  for (const document of documents) {
+  const copies = new Map<string, Y.Doc[]>();
+  for (const document of new Set(typists.map((typist) => typist.document))) {
     const newcomer = connectYWebsocket(url, encodeURIComponent(document));
     await newcomer.synced();
     const people = typists.filter((typist) => typist.document === document).map(({ doc }) => doc);
     for (const doc of people) {
       await expect.poll(() => isSame(doc, newcomer.doc), { timeout: 20_000 }).toBe(true);
     }
-    replicas.set(document, [newcomer.doc, ...people]);
+    copies.set(document, [newcomer.doc, ...people]);
     newcomer.destroy();
   }
-  for (const typist of typists) typist.leave();
-  await stop();
+  return copies;
+}
+
+/**
+ * Fails unless the database alone gives what all copies of each document hold: all that was acknowledged, and nothing that
+ * waits, but for edits of those who are gone and never brought what was before them.
+ */
+export async function isAllStored(
+  ledger: Ledger,
+  copies: Map<string, Y.Doc[]>,
+  storage: Storage,
+  gone: ReadonlySet<number>,
+): Promise<void> {
   const database = await openStorage(storage);
-  for (const [document, docs] of replicas) {
+  for (const [document, docs] of copies) {
     const stored = await rebuild(database, document);
     for (const doc of [stored, ...docs]) {
       expect(ledger.lostIn(document, doc)).toEqual([]);
-      expect(doc?.store.pendingStructs ?? doc?.store.pendingDs, `what waits in ${document}`).toBeNull();
-      expect(doc !== null && isSame(doc, docs[0] as Y.Doc), `replicas of ${document} agree`).toBe(true);
+      expect(
+        [...missingIn(doc)].filter((client) => !gone.has(client)),
+        `what waits in ${document}`,
+      ).toEqual([]);
+      expect(doc !== null && isSame(doc, docs[0] as Y.Doc), `copies of ${document} agree`).toBe(true);
     }
   }
   await database.close();
+}
+
+/** The clients of whom something is missing that others of a document's edits, which wait, build on. */
+function missingIn(doc: Y.Doc | null): Set<number> {
+  const { pendingStructs, pendingDs } = doc?.store ?? {};
+  const deleted = pendingDs ? [...Y.decodeUpdateV2(pendingDs).ds.clients.keys()] : [];
+  return new Set([...(pendingStructs?.missing.keys() ?? []), ...deleted]);
+}
+
+/** What a fault may leave in the heap and in buffers. */
+const MEMORY_SLACK = 50 * 1024 * 1024;
+
+/** Fails if a server that has collected its garbage holds more than before the fault. */
+export function hasNoMoreMemory(before: Memory, after: Memory): void {
+  expect(after.heap + after.buffers - before.heap - before.buffers).toBeLessThan(MEMORY_SLACK);
+}
+
+/** Fails unless a server that is told to stop has committed everything. */
+export async function endsWell(server: ServerProcess): Promise<void> {
+  expect(await server.kill('SIGTERM', 30_000)).toEqual({ code: 0, signal: null });
+}
+
+/** Of pino. Errors are expected where a database is away. */
+const FATAL = 60;
+
+/** Fails if a server has printed an exception or a rejection that nobody handled, which end it, or logged that it must end. */
+export function isSilent(server: ServerProcess): void {
+  expect(server.stderr).toEqual([]);
+  const fatal = server.stdout.filter(
+    (line) => line.startsWith('{') && (JSON.parse(line) as { level: number }).level >= FATAL,
+  );
+  expect(fatal).toEqual([]);
 }
 
 /** Whether two documents have the same state vector, deletions and content. */

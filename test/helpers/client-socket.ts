@@ -1,13 +1,16 @@
 import { WebSocket } from 'ws';
 
-/** What sees everything that goes over the sockets of a provider. */
+/**
+ * What sees everything that goes over the sockets of a provider. It is told over which: one that a provider has left may
+ * still deliver when it has another.
+ */
 export interface SocketTap {
   /** Sees every message before it goes out. */
-  onSend?: ((bytes: Uint8Array) => void) | undefined;
+  onSend?: ((bytes: Uint8Array, socket: object) => void) | undefined;
   /** Sees every message before the provider does. */
-  onReceive?: ((bytes: Uint8Array) => void) | undefined;
+  onReceive?: ((bytes: Uint8Array, socket: object) => void) | undefined;
   /** Called for each new connection, before anything goes over it. */
-  onConnect?: (() => void) | undefined;
+  onConnect?: ((socket: object) => void) | undefined;
 }
 
 export interface ClientSocketOptions extends SocketTap {
@@ -29,12 +32,12 @@ export function clientSocket({
       super(url, protocols, { headers });
       // The providers take their listeners off before closing, and `ws` reports a close while connecting as an error.
       this.on('error', () => {});
-      onConnect?.();
-      this.on('message', (data: Buffer | ArrayBuffer) => onReceive?.(new Uint8Array(data)));
+      onConnect?.(this);
+      this.on('message', (data: Buffer | ArrayBuffer) => onReceive?.(new Uint8Array(data), this));
     }
 
     override send(data: Uint8Array): void {
-      onSend?.(data);
+      onSend?.(data, this);
       super.send(data);
     }
   }

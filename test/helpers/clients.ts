@@ -72,9 +72,9 @@ export function connectYWebsocket(
   const closes: Closed[] = [];
   let final: Closed | undefined;
   let unsaved = 0;
-  const onSend = (bytes: Uint8Array) => {
+  const onSend = (bytes: Uint8Array, line: object) => {
     if (bytes[0] === SYNC && (bytes[1] === STEP_2 || bytes[1] === UPDATE)) unsaved += 1;
-    options.tap?.onSend?.(bytes);
+    options.tap?.onSend?.(bytes, line);
   };
   const provider = new WebsocketProvider(url.replace(/^http/, 'ws'), name, doc, {
     WebSocketPolyfill: clientSocket({ ...options.tap, headers: options.headers, onSend }),

@@ -9,7 +9,7 @@ const ROWS: readonly string[][] = [
   ['gateway', 'api'],
   ['documents'],
   ['storage', 'cluster', 'auth', 'protocol'],
-  ['config.ts', 'lifecycle.ts', 'limits.ts', 'log.ts', 'metrics.ts', 'browser.ts'],
+  ['config.ts', 'lifecycle.ts', 'limits.ts', 'log.ts', 'metrics.ts', 'failpoints.ts', 'browser.ts'],
   ['errors.ts'],
 ];
 

@@ -5,7 +5,8 @@ import { createSignal, until } from '../helpers/deadline.ts';
 import { type Protocol, PROTOCOLS, joinAs } from '../helpers/editor.ts';
 import { type Frame, encodeFrame } from '../helpers/frames.ts';
 import { mutate, seedOf } from '../helpers/hostile.ts';
-import { readMetrics, valueOf } from '../helpers/metrics.ts';
+import { COLLECTING, type Memory, memoryOf } from '../helpers/memory.ts';
+import { valueOf } from '../helpers/metrics.ts';
 import { encodeStates } from '../helpers/presence.ts';
 import type { RawClient } from '../helpers/raw-client.ts';
 import { type ServerProcess, spawnServer } from '../helpers/server.ts';
@@ -29,11 +30,6 @@ const BUFFER_SLACK = 10 * MB;
 /** Of the resident set. Under load V8 makes its young generation larger by some 50 MB, once (measured: then no more). */
 const RESIDENT_SLACK = 100 * MB;
 
-/** Makes a process collect its garbage at a signal, and say so. */
-const COLLECT = `--expose-gc --import=data:text/javascript,${encodeURIComponent(
-  `let times = 0; process.on('SIGUSR2', () => { gc(); console.log('collected ' + (times += 1)); });`,
-)}`;
-
 const ROOM = 'mutations/bystanders';
 const ANNA = 12_345;
 const SEED = seedOf(20_251);
@@ -42,22 +38,22 @@ type Subject = 'frames' | 'updates';
 
 test(`[X7] 4,000 mutations of frames and of updates (SEED=${SEED} runs these again)`, async () => {
   const storage = await createStorage('postgres');
-  const server = await spawnServer(storage, { NODE_OPTIONS: COLLECT });
+  const server = await spawnServer(storage, COLLECTING);
   const bystanders = await joinBystanders(server.url, storage, ROOM);
   const attackers = PROTOCOLS.flatMap((protocol, index) => [
     new Attacker(server.url, protocol, 'frames', SEED + index),
     new Attacker(server.url, protocol, 'updates', SEED + PROTOCOLS.length + index),
   ]);
-  const sizes = [];
+  const sizes: Memory[] = [];
   for (let quarter = 0; quarter < QUARTERS; quarter += 1) {
     await Promise.all(attackers.map((attacker) => attacker.attack(ROUNDS / QUARTERS)));
     await bystanders.goOn();
     await onlyBystandersAreLeft(server);
-    sizes.push(await sizeOf(server));
+    sizes.push(await memoryOf(server));
   }
 
   const [first, last] = [sizes[0], sizes.at(-1)];
-  const grown = (of: 'heap' | 'buffers' | 'resident') => (last?.[of] ?? NaN) - (first?.[of] ?? NaN);
+  const grown = (of: keyof Memory) => (last?.[of] ?? NaN) - (first?.[of] ?? NaN);
   expect(grown('heap')).toBeLessThan(HEAP_SLACK);
   expect(grown('buffers')).toBeLessThan(BUFFER_SLACK);
   expect(grown('resident')).toBeLessThan(RESIDENT_SLACK);
@@ -185,19 +181,6 @@ const FRAMES: Frame[] = [
 async function onlyBystandersAreLeft({ url }: ServerProcess): Promise<void> {
   const timeout = 15_000;
   await vi.waitFor(async () => expect(await valueOf(url, 'indelible_documents')).toBe(1), { timeout });
-}
-
-/** Memory of a process that has collected its garbage. */
-async function sizeOf(server: ServerProcess) {
-  const count = server.stdout.filter((line) => line.startsWith('collected')).length + 1;
-  server.signal('SIGUSR2');
-  await server.line(new RegExp(`^collected ${count}$`));
-  const metrics = await readMetrics(server.url);
-  return {
-    heap: metrics.value('nodejs_heap_size_used_bytes'),
-    buffers: metrics.value('nodejs_external_memory_bytes'),
-    resident: metrics.value('process_resident_memory_bytes'),
-  };
 }
 
 /** Every document in the database opens, and is what the database alone gives, and what was in memory before. */

@@ -1,0 +1,160 @@
+import type { Proxy } from '../helpers/proxy.ts';
+import { until } from '../helpers/deadline.ts';
+import { PROTOCOLS, type Protocol } from '../helpers/editor.ts';
+import { seedOf } from '../helpers/hostile.ts';
+import { COLLECTING, type Memory, memoryOf } from '../helpers/memory.ts';
+import { type ServerProcess, spawnServer } from '../helpers/server.ts';
+import type { Storage } from '../helpers/storage.ts';
+import { randomOf } from '../helpers/traces.ts';
+import { Ledger } from './ledger.ts';
+import { startTypist, type Typist } from './typist.ts';
+import { allAgree, endsWell, hasNoMoreMemory, isAllStored, isSilent, nothingIsLost } from './verdict.ts';
+
+/** Printed with each test; `SEED=…` makes the same choices again. */
+export const SEED = seedOf(Date.now() % 100_000);
+
+/** A number of the short version, which is a part of `npm test`, and its place in the long one. */
+export function scaled(short: number, long: number): number {
+  return process.env['LONG'] === '1' ? long : short;
+}
+
+/** Milliseconds between two edits, of whomever. */
+const TYPING_MS = 10;
+/** Of the people, at a time. */
+const REPLACED = 0.2;
+
+export interface StageOptions {
+  /** The database, as it is reached without the proxies that the server goes through. */
+  storage: Storage;
+  /** As the server reaches it; the same when left out. */
+  serverStorage?: Storage;
+  /** Settings of the server. */
+  env?: Record<string, string>;
+  /** A proxy to be put between clients and server, once there is one. */
+  between?: (url: string) => Promise<Proxy>;
+  documents?: string[];
+  random?: () => number;
+}
+
+/** A server in a process of its own, and people with real providers in some of its documents, who live through every fault. */
+export class Stage {
+  readonly ledger = new Ledger();
+  readonly random: () => number;
+  readonly storage: Storage;
+  readonly documents: readonly string[];
+  /** What clients connect to. */
+  readonly url: string;
+  /** In each document one of each protocol. */
+  readonly typists: Typist[] = [];
+  server: ServerProcess;
+  readonly #options: StageOptions;
+  #servers: ServerProcess[];
+  #before: Memory | undefined;
+  #joined = 0;
+  /** Clients that never come back. */
+  readonly #gone = new Set<number>();
+
+  static async set(options: StageOptions): Promise<Stage> {
+    const env = { ...COLLECTING, ...options.env };
+    const server = await spawnServer(options.serverStorage ?? options.storage, env);
+    const url = (await options.between?.(server.url))?.url ?? server.url;
+    const stage = new Stage({ ...options, env }, server, url);
+    await Promise.all(stage.typists.map((typist) => (typist.type(), typist.settled())));
+    stage.#before = await memoryOf(server);
+    return stage;
+  }
+
+  private constructor(options: StageOptions, server: ServerProcess, url: string) {
+    this.#options = options;
+    this.storage = options.storage;
+    this.server = server;
+    this.#servers = [server];
+    this.url = url;
+    this.random = options.random ?? randomOf(SEED);
+    this.documents = options.documents ?? ['faults/one', 'faults/two', 'faults/three'];
+    for (const document of this.documents) for (const protocol of PROTOCOLS) this.#join(document, protocol);
+  }
+
+  #join(document: string, protocol: Protocol): void {
+    const name = `${protocol}.${(this.#joined += 1)}@${document}`;
+    const { url, ledger, random } = this;
+    this.typists.push(startTypist({ protocol, url, document, name, ledger, random }));
+  }
+
+  /** Some leave for good, with what is not acked; others come in their place. */
+  someAreReplaced(): void {
+    const { typists } = this;
+    for (const typist of typists.filter(() => this.random() < REPLACED)) {
+      typist.abandon();
+      this.#gone.add(typist.doc.clientID);
+      typists.splice(typists.indexOf(typist), 1);
+      this.#join(typist.document, typist.protocol);
+    }
+  }
+
+  /** Somebody types. */
+  type(): void {
+    this.typists[Math.floor(this.random() * this.typists.length)]?.type();
+  }
+
+  /** One after the other types, all the while. */
+  async whileTyping<T>(work: () => Promise<T>): Promise<T> {
+    const typing = setInterval(() => this.type(), TYPING_MS);
+    try {
+      return await work();
+    } finally {
+      clearInterval(typing);
+    }
+  }
+
+  /** How everybody stands, in words. */
+  standing(): string {
+    return this.typists.map((typist) => `${typist.document}: ${typist.standing()}`).join('\n');
+  }
+
+  /** Holds when everybody's edits are acked. */
+  async settled(deadlineMs = 60_000): Promise<void> {
+    await Promise.all(this.typists.map((typist) => typist.settled(deadlineMs)));
+  }
+
+  /** Holds when somebody's edit has been acked from now on; tells after how many milliseconds. */
+  async firstAck(deadlineMs = 60_000): Promise<number> {
+    const since = performance.now();
+    await until({
+      what: () => `an ack
+${this.standing()}`,
+      check: () => this.ledger.lastAckAt > since,
+      signal: this.ledger.changed,
+      deadlineMs,
+    });
+    return this.ledger.lastAckAt - since;
+  }
+
+  /** Starts a server where the last one, which has ended, was. */
+  async startServer(env: Record<string, string> = {}): Promise<void> {
+    const { port } = new URL(this.server.url);
+    const { serverStorage, storage } = this.#options;
+    this.server = await spawnServer(serverStorage ?? storage, { ...this.#options.env, PORT: port, ...env });
+    this.#servers.push(this.server);
+    this.#before = undefined;
+  }
+
+  /** Fails if an acknowledged edit cannot be rebuilt from the database alone. The embedded one must have no server. */
+  nothingIsLost(): Promise<void> {
+    return nothingIsLost(this.ledger, this.storage, [...this.documents]);
+  }
+
+  /**
+   * The end of every test of a fault. Fails unless, now that it is healed, every edit is acknowledged; everybody who is there,
+   * a newcomer over the wire and the database alone have the same, and nothing waits; the server has kept silent, holds no
+   * more memory than before (if it is the same process), and ends with 0.
+   */
+  async allIsWell(): Promise<void> {
+    const copies = await allAgree(this.ledger, this.typists, this.url);
+    if (this.#before !== undefined) hasNoMoreMemory(this.#before, await memoryOf(this.server));
+    for (const typist of this.typists) typist.leave();
+    await endsWell(this.server);
+    for (const server of this.#servers) isSilent(server);
+    await isAllStored(this.ledger, copies, this.storage, this.#gone);
+  }
+}
