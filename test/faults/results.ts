@@ -1,0 +1,52 @@
+import { execFileSync } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { cpus, totalmem } from 'node:os';
+import type { Reporter, TestCase, TestModule } from 'vitest/node';
+import type { Figure } from './figures.ts';
+
+const RESULTS = new URL('RESULTS.md', import.meta.url);
+
+const INTRODUCTION = `# Results of \`npm run faults\`
+
+Written by the run itself; see README.md of this folder for what each test does. A run with the same SEED makes the same
+choices. "Lost" is what was acknowledged and is neither in the database alone nor with a fresh client.
+`;
+
+/** Writes what the tests of a long run have measured into RESULTS.md. */
+export default class Results implements Reporter {
+  readonly #since = Date.now();
+
+  onTestRunEnd(modules: ReadonlyArray<TestModule>): void {
+    const tests = modules
+      .toSorted((one, other) => (one.moduleId < other.moduleId ? -1 : 1))
+      .flatMap((module) => Array.from(module.children.allTests()));
+    const ran = tests.filter((test) => test.result().state !== 'skipped');
+    const passed = ran.filter((test) => test.result().state === 'passed');
+    const minutes = ((Date.now() - this.#since) / 60_000).toFixed(0);
+    const lines = [
+      INTRODUCTION,
+      `${passed.length} of ${ran.length} tests passed in ${minutes} minutes, on ${new Date().toISOString().slice(0, 10)}: ${machine()}`,
+      '',
+      ...ran.flatMap(describe),
+    ];
+    writeFileSync(RESULTS, `${lines.join('\n').trimEnd()}\n`);
+  }
+}
+
+function describe(test: TestCase): string[] {
+  const figures: Figure[] = test.meta().figures ?? [];
+  const failed = test.result().state === 'passed' ? '' : ' — FAILED';
+  const rows = figures.map(({ what, value }) => `| ${what} | ${value} |`);
+  const table = rows.length === 0 ? [] : ['', '| | |', '| --- | --- |', ...rows];
+  return [`**${test.name.replaceAll(/[[\]]/g, '')}**${failed}`, ...table, ''];
+}
+
+function machine(): string {
+  const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
+    version: string;
+  };
+  const commit = execFileSync('git', ['rev-parse', '--short', 'HEAD'], { encoding: 'utf8' }).trim();
+  const [cpu] = cpus();
+  const memory = `${Math.round(totalmem() / 2 ** 30)} GiB`;
+  return `Indelible ${version} (${commit}), Node ${process.version}, ${cpus().length} cores of ${cpu?.model ?? 'a processor'}, ${memory}.`;
+}
