@@ -76,6 +76,8 @@ async function typeUntilItDies(stage: Stage): Promise<number> {
     for (const typist of stage.typists) if (typist.document === left) typist.drop();
   }
   await died;
+  const { code, signal } = await stage.server.exited;
+  if (signal !== 'SIGKILL') throw new Error(`it exited by itself, with ${code}`);
   return count;
 }
 
