@@ -74,7 +74,7 @@ const PEERS = [
 
 describe.each(PEERS)('%s', (name, start, mayLose) => {
   test.for([100, 1_000, 5_000])(
-    `ack latency of ${name} at %i edits/s`,
+    `[F60] ack latency of ${name} at %i edits/s`,
     { timeout: LATENCY_MS },
     async (rate, { task }) => {
       const peer = await start((await createDatabase()).url);
@@ -87,7 +87,7 @@ describe.each(PEERS)('%s', (name, start, mayLose) => {
   );
 
   test(
-    `what ${name} loses by kill -9 under steady typing, when nobody comes back (SEED=${SEED})`,
+    `[F60] what ${name} loses by kill -9 under steady typing, when nobody comes back (SEED=${SEED})`,
     { timeout: LOSS_MS },
     async ({ task }) => {
       const random = randomOf(SEED);

@@ -36,7 +36,7 @@ const result: LoadResult = {
   acked: total('acked'),
   latencies: percentiles(typists.flatMap(({ latencies }) => latencies)),
 };
-console.log(JSON.stringify(result));
+process.stdout.write(`${JSON.stringify(result)}\n`);
 for (const { sockets } of typists) for (const socket of sockets) socket.terminate();
 
 /** Edits are due by the clock, however long the acks take. */

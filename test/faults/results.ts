@@ -38,7 +38,7 @@ function describe(test: TestCase): string[] {
   const failed = test.result().state === 'passed' ? '' : ' — FAILED';
   const rows = figures.map(({ what, value }) => `| ${what} | ${value} |`);
   const table = rows.length === 0 ? [] : ['', '| | |', '| --- | --- |', ...rows];
-  return [`**${test.name.replaceAll(/[[\]]/g, '')}**${failed}`, ...table, ''];
+  return [`**${test.name.replace(/^\[(\w+)\]/, '$1:')}**${failed}`, ...table, ''];
 }
 
 function machine(): string {

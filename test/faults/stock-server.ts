@@ -31,4 +31,4 @@ const server = new Server({
   ],
 });
 await server.listen();
-console.log('ready');
+process.stdout.write('ready\n');

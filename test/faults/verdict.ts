@@ -93,7 +93,7 @@ const FATAL = 60;
 
 /** Fails if a server has printed an exception or a rejection that nobody handled, which end it, or logged that it must end. */
 export function isSilent(server: ServerProcess): void {
-  expect(server.stderr).toEqual([]);
+  expect(server.stderr.join('\n'), 'what a server has printed').toBe('');
   const fatal = server.stdout.filter(
     (line) => line.startsWith('{') && (JSON.parse(line) as { level: number }).level >= FATAL,
   );
