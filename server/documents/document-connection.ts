@@ -16,6 +16,8 @@ import { Acks } from './acks.ts';
 import { Expiry } from './expiry.ts';
 import type { Connection } from './host.ts';
 import type { OpenDocument } from './open-document.ts';
+import type { Question } from './state-answers.ts';
+import type { Turns } from './turns.ts';
 import { checkUpdate, type UpdateLimits, type UpdateShape } from './update-check.ts';
 import type { WeighedUpdate } from './weighed-update.ts';
 
@@ -41,6 +43,8 @@ export interface ConnectionHub {
   readonly access: Access;
   readonly log: Log;
   readonly metrics: Metrics;
+  /** In which answers are sent. */
+  readonly turns: Turns;
   append(open: OpenDocument, update: Uint8Array, author: string | null): void;
   settle(acks: Acks): void;
   forget(acks: Acks): void;
@@ -178,10 +182,33 @@ export class DocumentConnection {
       this.#nextQuestion = undefined;
       if (next !== undefined && !this.#isOver) this.#answer(next);
     };
+    const { answers } = this.open;
+    const question = answers.ask(stateVector);
+    this.#hub.turns.take(() => {
+      const bytes = this.#isOver ? 0 : this.#tell(question, onSent);
+      answers.close();
+      return bytes;
+    });
+  }
+
+  /** @returns how many bytes it has sent. Never throws. */
+  #tell(question: Question, onSent: () => void): number {
+    try {
+      return this.#send(question, onSent);
+    } catch (error) {
+      // What cannot be encoded is of no use to anybody.
+      this.#hub.rebuild(this.open, error);
+      return 0;
+    }
+  }
+
+  #send(question: Question, onSent: () => void): number {
     // In the order of Hocuspocus: a client that has been told has then been asked, and has sent what we lack.
     const own = Y.encodeStateVector(this.open.document);
     this.#session.write(encodeSync(this.address, SyncStep.StateVector, own));
-    this.#session.write(this.open.answers.frame(this.address, stateVector), { onSent });
+    const frame = this.open.answers.frame(this.address, question);
+    this.#session.write(frame, { onSent });
+    return frame.byteLength;
   }
 
   #receiveEdit(step: number, update: Uint8Array): void {

@@ -14,6 +14,7 @@ import { Host, LoadAgain, Refusal, type ClientConnection, type Document, type Ex
 import type { OnLoad } from './on-load.ts';
 import { OpenDocument, type DocumentLimits } from './open-document.ts';
 import { Session, type HubSocket, type SessionHub, type SessionLimits } from './session.ts';
+import { Turns } from './turns.ts';
 import { checkUpdate } from './update-check.ts';
 
 /** Pause between attempts to load a document while the database is away; doubled each time up to the maximum. */
@@ -48,6 +49,7 @@ export class Hub implements SessionHub {
   readonly access: Access;
   readonly log: Log;
   readonly metrics: Metrics;
+  readonly turns = new Turns();
   readonly #options: HubOptions;
   readonly #host: Host;
   readonly #documents = new Map<string, OpenDocument>();

@@ -59,7 +59,8 @@ export class Presence {
    */
   receive(speaker: Speaker, update: Uint8Array): void {
     const { connection } = speaker;
-    const entries = readPresence(update);
+    // Of several nobody's but its own: what it does not own yet it is given only by a frame that carries it alone.
+    const entries = readPresence(update, (id) => this.#owners.get(id)?.connection === connection);
     const isIntroduction = !this.#met.has(connection);
     this.meet(connection);
     if (entries.length === 1 && entries[0]) this.#claim(speaker, entries[0], isIntroduction);

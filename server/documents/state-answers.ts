@@ -7,40 +7,75 @@ const MAX_ANSWERS = 8;
 /** A room comes back within this time; afterwards the answers would only be in memory. */
 const SERVE_MS = 5_000;
 
+interface Answer {
+  readonly update: Uint8Array;
+  readonly frame: Uint8Array;
+  /** Changes that the document had seen. */
+  readonly changes: number;
+}
+
+/** A state vector of somebody who waits for what it lacks. */
+export interface Question {
+  readonly stateVector: Uint8Array;
+  /** Changes that the document had seen when it was asked. */
+  readonly changes: number;
+}
+
 /**
  * Answers to state vectors. A room that comes back at once asks the same thing; what a large document is encoded to is
- * shared, frame and all, until the document changes. (400 requests for one of 5 MB once made 2.7 GB.)
+ * shared, frame and all, between all who had asked by then. (400 requests for one of 5 MB once made 2.7 GB.) Somebody who
+ * waits for an answer is sent every change meanwhile, so that an answer may be older than its sending, but not than its question.
  */
 export class StateAnswers {
   readonly #document: Document;
-  readonly #answers = new Map<string, { readonly update: Uint8Array; readonly frame: Uint8Array }>();
+  readonly #answers = new Map<string, Answer>();
+  #changes = 0;
+  /** Questions that are not answered yet. */
+  #waiting = 0;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(document: Document) {
     this.#document = document;
-    document.on('update', () => this.#clear());
+    document.on('update', () => {
+      this.#changes += 1;
+      if (this.#waiting === 0) this.#clear();
+    });
     document.on('destroy', () => this.#clear());
   }
 
   /**
-   * The frame with what a state vector lacks. Shared between all who use the plain name for an address, which y-websocket
-   * does too: never written to.
+   * Somebody who is sent every change from now on asks.
    * @param stateVector - one that decodes
    */
-  frame(address: string, stateVector: Uint8Array): Uint8Array {
-    const { update, frame } = this.#answer(stateVector);
+  ask(stateVector: Uint8Array): Question {
+    this.#waiting += 1;
+    return { stateVector, changes: this.#changes };
+  }
+
+  /**
+   * The frame with what a question's state vector lacks. Shared between all who use the plain name for an address, which y-websocket
+   * does too: never written to.
+   */
+  frame(address: string, question: Question): Uint8Array {
+    const { update, frame } = this.#answer(question);
     return address === this.#document.name ? frame : encodeSync(address, SyncStep.Missing, update);
   }
 
-  #answer(stateVector: Uint8Array): { update: Uint8Array; frame: Uint8Array } {
+  /** One of those who asked waits no more: answered, or gone. */
+  close(): void {
+    this.#waiting -= 1;
+  }
+
+  #answer({ stateVector, changes }: Question): Answer {
     const key = Buffer.from(stateVector).toString('latin1');
     const known = this.#answers.get(key);
-    if (known !== undefined) return known;
+    if (known !== undefined && known.changes >= changes) return known;
     if (this.#answers.size >= MAX_ANSWERS) this.#answers.clear();
     const encoded = Y.encodeStateAsUpdate(this.#document, stateVector);
     const frame = encodeSync(this.#document.name, SyncStep.Missing, encoded);
     // A part of the frame, so that the bytes are held once.
-    const answer = { frame, update: frame.subarray(frame.byteLength - encoded.byteLength) };
+    const update = frame.subarray(frame.byteLength - encoded.byteLength);
+    const answer = { frame, update, changes: this.#changes };
     this.#answers.set(key, answer);
     this.#timer ??= setTimeout(() => this.#clear(), SERVE_MS).unref();
     return answer;

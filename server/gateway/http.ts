@@ -2,6 +2,12 @@ import { createServer, type RequestListener, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Upgrade } from './upgrade.ts';
 
+/**
+ * Connections that may wait to be accepted. A crowd comes back within 200 ms of each other after a restart, and whom there is no
+ * room for is heard again after 1 s or 3 s. The operating system has a limit too, mostly this one.
+ */
+const BACKLOG = 4_096;
+
 /** The listening HTTP server, with its upgrades. */
 export class Http {
   readonly #server: Server;
@@ -20,7 +26,7 @@ export class Http {
   async listen(port: number, host: string): Promise<number> {
     await new Promise<void>((resolve, reject) => {
       this.#server.once('error', reject);
-      this.#server.listen(port, host, () => {
+      this.#server.listen({ port, host, backlog: BACKLOG }, () => {
         this.#server.off('error', reject);
         resolve();
       });

@@ -152,12 +152,17 @@ export function encodeGranted(address: string, access: 'read' | 'write'): Uint8A
 
 /** A state vector, or the updates that one lacks. */
 export function encodeSync(address: string, step: number, payload: Uint8Array): Uint8Array {
-  return encoding.encode((encoder) => {
+  const head = encoding.encode((encoder) => {
     encoding.writeVarString(encoder, address);
     encoding.writeVarUint(encoder, MessageType.Sync);
     encoding.writeVarUint(encoder, step);
-    encoding.writeVarUint8Array(encoder, payload);
+    encoding.writeVarUint(encoder, payload.byteLength);
   });
+  // Copied once: it may be a whole document, of which an encoder makes two.
+  const frame = new Uint8Array(head.byteLength + payload.byteLength);
+  frame.set(head);
+  frame.set(payload, head.byteLength);
+  return frame;
 }
 
 /** An ack: `committed` or refused. */

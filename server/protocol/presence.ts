@@ -24,18 +24,34 @@ export interface PresenceEntry {
 /** The state of a client that left. */
 export const LEFT = 'null';
 
-/** @throws when it is cut short, is not JSON, or is out of bounds */
-export function readPresence(update: Uint8Array): PresenceEntry[] {
+/**
+ * Reads an entry that stands alone, and of several those that matter; the others, mostly repeats, are passed over, since a frame
+ * has room for 600,000.
+ * @param matters - whether what is said of an id is of interest
+ * @throws when it is cut short, or what is read is not JSON, or is out of bounds
+ */
+export function readPresence(update: Uint8Array, matters: (id: number) => boolean): PresenceEntry[] {
   const decoder = decoding.createDecoder(update);
   const entries: PresenceEntry[] = [];
-  for (let left = decoding.readVarUint(decoder); left > 0; left -= 1) {
+  const count = decoding.readVarUint(decoder);
+  for (let left = count; left > 0; left -= 1) {
     const id = decoding.readVarUint(decoder);
     const clock = decoding.readVarUint(decoder);
+    if (count > 1 && !matters(id)) {
+      passOver(decoder);
+      continue;
+    }
     const state: unknown = JSON.parse(decoding.readVarString(decoder));
     if (clock > MAX_CLOCK || !isShallow(state, MAX_DEPTH)) throw new RangeError('out of bounds');
     entries.push({ id, clock, state: JSON.stringify(state) });
   }
   return entries;
+}
+
+function passOver(decoder: decoding.Decoder): void {
+  const length = decoding.readVarUint(decoder);
+  if (length > decoder.arr.length - decoder.pos) throw new RangeError('cut short');
+  decoder.pos += length;
 }
 
 /**

@@ -101,7 +101,7 @@ export function isSilent(server: ServerProcess): void {
 }
 
 /** Whether two documents have the same state vector, deletions and content. */
-function isSame(one: Y.Doc, other: Y.Doc): boolean {
+export function isSame(one: Y.Doc, other: Y.Doc): boolean {
   return (
     Y.equalSnapshots(Y.snapshot(one), Y.snapshot(other)) &&
     JSON.stringify(one.getArray(ROOTS.list).toJSON()) ===

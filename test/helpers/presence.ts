@@ -1,5 +1,4 @@
 import * as decoding from 'lib0/decoding';
-import * as encoding from 'lib0/encoding';
 import { Awareness, applyAwarenessUpdate } from 'y-protocols/awareness';
 import * as Y from 'yjs';
 import { mintToken } from '../../server/auth/tokens.ts';
@@ -9,27 +8,12 @@ import { createSignal, until } from './deadline.ts';
 import type { Protocol } from './editor.ts';
 import { type RawClient, rawHocuspocus, rawYWebsocket } from './raw-client.ts';
 import { startServer } from './server.ts';
+import { type State, encodeStates } from './states.ts';
+
+export { encodeStates };
 
 /** What happens at once happens in this time: far less than the 30 s after which clients drop a silent state. */
 export const AT_ONCE_MS = 2_000;
-
-/** One client's state on the wire; `null` when it left. */
-export interface State {
-  id: number;
-  clock: number;
-  state: unknown;
-}
-
-export function encodeStates(states: State[]): Uint8Array {
-  return encoding.encode((encoder) => {
-    encoding.writeVarUint(encoder, states.length);
-    for (const { id, clock, state } of states) {
-      encoding.writeVarUint(encoder, id);
-      encoding.writeVarUint(encoder, clock);
-      encoding.writeVarString(encoder, JSON.stringify(state));
-    }
-  });
-}
 
 function decodeStates(update: Uint8Array): State[] {
   const decoder = decoding.createDecoder(update);

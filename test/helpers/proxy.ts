@@ -22,9 +22,9 @@ export interface Proxy {
   slow(slowness: Slowness): void;
   /**
    * Nothing passes any more, ends of lines neither, until it is healed; then all of it does, as with packets that are sent
-   * again and again.
+   * again and again. Maybe in one direction only.
    */
-  blackHole(): void;
+  blackHole(direction?: Direction | 'both'): void;
   /** Neither slow nor a black hole. */
   heal(): void;
   /** Resets the next line on which so many bytes have gone in this direction from now on, and lets those pass. */
@@ -70,7 +70,7 @@ export async function startProxy(target: string): Promise<Proxy> {
       ({ port, hostname } = new URL(to));
     },
     slow: (slowness) => faults.set({ slowness }),
-    blackHole: () => faults.set({ isBlackHole: true }),
+    blackHole: (direction = 'both') => faults.set({ hole: direction }),
     heal: () => faults.set({}),
     cutAfter: (direction, bytes) => faults.cutAfter(direction, bytes),
     reset() {
@@ -92,13 +92,15 @@ export async function startProxy(target: string): Promise<Proxy> {
 /** What is wrong at this moment. */
 class Faults {
   slowness: Slowness = {};
-  #hole: PromiseWithResolvers<void> | undefined;
+  #hole: { direction: Direction | 'both'; healed: PromiseWithResolvers<void> } | undefined;
   #cut: { direction: Direction; bytes: number; done: () => void } | undefined;
 
-  set({ slowness = {}, isBlackHole = false }: { slowness?: Slowness; isBlackHole?: boolean }): void {
+  set({ slowness = {}, hole }: { slowness?: Slowness; hole?: Direction | 'both' }): void {
     this.slowness = slowness;
-    if (!isBlackHole) this.#hole?.resolve();
-    this.#hole = isBlackHole ? (this.#hole ?? Promise.withResolvers()) : undefined;
+    const before = this.#hole;
+    this.#hole = hole === undefined ? undefined : { direction: hole, healed: Promise.withResolvers() };
+    // What waits looks again.
+    before?.healed.resolve();
   }
 
   cutAfter(direction: Direction, bytes: number): Promise<void> {
@@ -121,8 +123,10 @@ class Faults {
   }
 
   /** Holds while nothing passes. */
-  async passable(): Promise<void> {
-    while (this.#hole !== undefined) await this.#hole.promise;
+  async passable(direction: Direction): Promise<void> {
+    while (this.#hole !== undefined && ['both', direction].includes(this.#hole.direction)) {
+      await this.#hole.healed.promise;
+    }
   }
 
   async takeTime(bytes: number): Promise<void> {
@@ -159,18 +163,18 @@ class Line {
   async #pump(direction: Direction, from: Socket, to: Socket): Promise<void> {
     try {
       for await (const chunk of from as AsyncIterable<Buffer>) await this.#pass(direction, to, chunk);
-      await this.#faults.passable();
+      await this.#faults.passable(direction);
       to.end();
     } catch {
       // It was reset, or its end was.
-      await this.#faults.passable();
+      await this.#faults.passable(direction);
       if (!this.#isSevered) to.destroy();
     }
   }
 
   async #pass(direction: Direction, to: Socket, chunk: Buffer): Promise<void> {
     await this.#faults.takeTime(chunk.byteLength);
-    await this.#faults.passable();
+    await this.#faults.passable(direction);
     // What was severed is read on, as a kernel would, and goes nowhere.
     if (to.destroyed || to.writableEnded) return;
     const bytes = this.#faults.allowance(direction, chunk.byteLength);

@@ -66,7 +66,10 @@ async function openRaw(dialect: Dialect, url: string, options: RawOptions = {}):
     autoPong: options.autoPong ?? true,
   });
   socket.binaryType = 'nodebuffer';
-  atTestEnd(() => socket.terminate());
+  // Not the socket with all that it was sent: a test may open tens of thousands, one after the other.
+  let left: WebSocket | undefined = socket;
+  socket.on('close', () => (left = undefined));
+  atTestEnd(() => left?.terminate());
   const client = createClient(dialect, socket);
   await within(() => `a connection to ${url}`, opened(socket));
   return client;

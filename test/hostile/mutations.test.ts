@@ -1,5 +1,6 @@
 import { expect, test, vi } from 'vitest';
 import * as Y from 'yjs';
+import { scaled } from '../faults/stage.ts';
 import { joinBystanders } from '../helpers/bystanders.ts';
 import { createSignal, until } from '../helpers/deadline.ts';
 import { type Protocol, PROTOCOLS, joinAs } from '../helpers/editor.ts';
@@ -13,10 +14,11 @@ import { type ServerProcess, spawnServer } from '../helpers/server.ts';
 import { type Storage, createStorage, openStorage, rebuild } from '../helpers/storage.ts';
 import { randomOf, readTrace, typeTransaction } from '../helpers/traces.ts';
 
-/** Mutations of each kind over each protocol: 2,000 of frames and 2,000 of updates in all. */
-const ROUNDS = 1_000;
-/** The documents that each of these goes through: none grows for ever, and each is left and loaded again. */
-const DOCUMENTS = 8;
+/** Mutations of each kind over each protocol: 2,000 of frames and 2,000 of updates in all, 100,000 in the long run. */
+const ROUNDS = scaled(1_000, 25_000);
+/** What each document sees of these: none grows for ever, and each is left and loaded again. */
+const ROUNDS_OF_A_DOCUMENT = 125;
+const DOCUMENTS = ROUNDS / ROUNDS_OF_A_DOCUMENT;
 const QUARTERS = 4;
 
 const MB = 1024 * 1024;
@@ -34,37 +36,53 @@ const ROOM = 'mutations/bystanders';
 const ANNA = 12_345;
 const SEED = seedOf(20_251);
 
+const TRIED = ROUNDS * PROTOCOLS.length * 2;
+
 type Subject = 'frames' | 'updates';
 
-test(`[X7] 4,000 mutations of frames and of updates (SEED=${SEED} runs these again)`, async () => {
-  const storage = await createStorage('postgres');
-  const server = await spawnServer(storage, COLLECTING);
-  const bystanders = await joinBystanders(server.url, storage, ROOM);
-  const attackers = PROTOCOLS.flatMap((protocol, index) => [
-    new Attacker(server.url, protocol, 'frames', SEED + index),
-    new Attacker(server.url, protocol, 'updates', SEED + PROTOCOLS.length + index),
-  ]);
-  const sizes: Memory[] = [];
-  for (let quarter = 0; quarter < QUARTERS; quarter += 1) {
-    await Promise.all(attackers.map((attacker) => attacker.attack(ROUNDS / QUARTERS)));
-    await bystanders.goOn();
-    await onlyBystandersAreLeft(server);
-    sizes.push(await memoryOf(server));
-  }
+test(
+  `[X7] mutations of frames and of updates, ${TRIED} in all (SEED=${SEED} runs these again)`,
+  async ({ task }) => {
+    const storage = await createStorage('postgres');
+    const server = await spawnServer(storage, COLLECTING);
+    const bystanders = await joinBystanders(server.url, storage, ROOM);
+    const attackers = PROTOCOLS.flatMap((protocol, index) => [
+      new Attacker(server.url, protocol, 'frames', SEED + index),
+      new Attacker(server.url, protocol, 'updates', SEED + PROTOCOLS.length + index),
+    ]);
+    const sizes: Memory[] = [];
+    for (let quarter = 0; quarter < QUARTERS; quarter += 1) {
+      await Promise.all(attackers.map((attacker) => attacker.attack(ROUNDS / QUARTERS)));
+      await bystanders.goOn();
+      await onlyBystandersAreLeft(server);
+      sizes.push(await memoryOf(server));
+    }
 
-  const [first, last] = [sizes[0], sizes.at(-1)];
-  const grown = (of: keyof Memory) => (last?.[of] ?? NaN) - (first?.[of] ?? NaN);
-  expect(grown('heap')).toBeLessThan(HEAP_SLACK);
-  expect(grown('buffers')).toBeLessThan(BUFFER_SLACK);
-  expect(grown('resident')).toBeLessThan(RESIDENT_SLACK);
+    const [first, last] = [sizes[0], sizes.at(-1)];
+    const grown = (of: keyof Memory) => (last?.[of] ?? NaN) - (first?.[of] ?? NaN);
+    expect(grown('heap')).toBeLessThan(HEAP_SLACK);
+    expect(grown('buffers')).toBeLessThan(BUFFER_SLACK);
+    expect(grown('resident')).toBeLessThan(RESIDENT_SLACK);
 
-  const lastSeen = new Map(attackers.flatMap(({ seen }) => [...seen]));
-  expect(lastSeen.size).toBe(attackers.length * DOCUMENTS);
-  await openEqual(server.url, storage, lastSeen);
-  expect(server.stderr.filter((line) => !line.startsWith(PRINTED_BY_HOCUSPOCUS))).toEqual([]);
-  expect((await server.kill('SIGTERM')).code).toBe(0);
-  // Some 15 s, and several times that on a machine with other work.
-}, 180_000);
+    const lastSeen = new Map(attackers.flatMap(({ seen }) => [...seen]));
+    expect(lastSeen.size).toBe(attackers.length * DOCUMENTS);
+    await openEqual(server.url, storage, lastSeen);
+    // Of an exception or a rejection that nobody handled the process would end, and say why.
+    const unhandled = server.stderr.filter((line) => !line.startsWith(PRINTED_BY_HOCUSPOCUS));
+    expect(unhandled).toEqual([]);
+    // The process that was started is the one that ends, by itself.
+    expect(await server.kill('SIGTERM', 30_000)).toEqual({ code: 0, signal: null });
+    task.meta.figures = [
+      { what: 'mutations of frames and updates tried', value: TRIED.toLocaleString('en') },
+      { what: 'crashes; exceptions and rejections that nobody handled', value: `0; ${unhandled.length}` },
+      { what: 'growth of the heap over the last three quarters of them', value: inMB(grown('heap')) },
+    ];
+    // Some 15 s, and several times that on a machine with other work.
+  },
+  scaled(180_000, 3_600_000),
+);
+
+const inMB = (bytes: number) => `${(bytes / MB).toFixed(1)} MB`;
 
 /** For an Auth frame that is none of a client's, in a document that it has open. */
 const PRINTED_BY_HOCUSPOCUS = 'Received an authentication message on a connection that is already fully';
@@ -90,12 +108,12 @@ class Attacker {
 
   async attack(rounds: number): Promise<void> {
     for (let left = rounds; left > 0; left -= 1) {
-      const name = `mutations/${this.#protocol}/${this.#subject}/${Math.floor((this.#round * DOCUMENTS) / ROUNDS)}`;
+      const name = `mutations/${this.#protocol}/${this.#subject}/${Math.floor(this.#round / ROUNDS_OF_A_DOCUMENT)}`;
       this.#client ??= (await this.#join(name)).client;
       this.#client.sendBytes(this.#mutated(name));
       if (!(await isAnswered(this.#client, name))) this.#client = undefined;
       this.#round += 1;
-      if ((this.#round * DOCUMENTS) % ROUNDS === 0) await this.#leave(name);
+      if (this.#round % ROUNDS_OF_A_DOCUMENT === 0) await this.#leave(name);
     }
   }
 

@@ -1,0 +1,19 @@
+import * as encoding from 'lib0/encoding';
+
+/** One client's state on the wire; `null` when it left. */
+export interface State {
+  id: number;
+  clock: number;
+  state: unknown;
+}
+
+export function encodeStates(states: State[]): Uint8Array {
+  return encoding.encode((encoder) => {
+    encoding.writeVarUint(encoder, states.length);
+    for (const { id, clock, state } of states) {
+      encoding.writeVarUint(encoder, id);
+      encoding.writeVarUint(encoder, clock);
+      encoding.writeVarString(encoder, JSON.stringify(state));
+    }
+  });
+}
