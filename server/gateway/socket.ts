@@ -37,6 +37,7 @@ export class Socket implements HubSocket {
   #bytesRead = 0;
   /** While the log is full, all sockets; while it has sent too much, this one. */
   #isPaused = false;
+  #unpausedAt = this.#openedAt;
   #restTimer: NodeJS.Timeout | undefined;
   #isReading = true;
   #isSpared = false;
@@ -67,6 +68,10 @@ export class Socket implements HubSocket {
 
   get isOpen(): boolean {
     return this.#ws.readyState === this.#ws.OPEN;
+  }
+
+  get isHeardSince(): number {
+    return this.#isPaused ? Infinity : this.#unpausedAt;
   }
 
   send(frame: Uint8Array, { isPresence = false, onSent }: SendOptions = {}): void {
@@ -118,6 +123,7 @@ export class Socket implements HubSocket {
   /** Stops or goes on reading. A client that is not read fills its own buffers and waits; nothing is dropped. */
   pause(isPaused: boolean): void {
     this.#isPaused = isPaused;
+    this.#unpausedAt = performance.now();
     this.#readOrNot();
   }
 
