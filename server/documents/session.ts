@@ -30,7 +30,7 @@ import { WaitingFrames } from './waiting-frames.ts';
 export interface HubSocket {
   readonly isOpen: boolean;
   /** Since when the log has room for what it sends, by `performance.now()`; `Infinity` while it has none. */
-  readonly isHeardSince: number;
+  readonly heardSince: number;
   send(frame: Uint8Array, options?: SendOptions): void;
   /** Reads no more for so many milliseconds. */
   rest(ms: number): void;
@@ -206,7 +206,7 @@ export class Session implements ConnectionSession {
     this.#authTimer ??= setTimeout(() => {
       this.#authTimer = undefined;
       // A token that came while no socket was read is not late.
-      if (performance.now() < this.#socket.isHeardSince + authMs) this.#expectToken();
+      if (performance.now() < this.#socket.heardSince + authMs) this.#expectToken();
       else this.#endWait();
     }, authMs);
   }

@@ -70,7 +70,7 @@ export class Socket implements HubSocket {
     return this.#ws.readyState === this.#ws.OPEN;
   }
 
-  get isHeardSince(): number {
+  get heardSince(): number {
     return this.#isPaused ? Infinity : this.#unpausedAt;
   }
 

@@ -159,7 +159,9 @@ test(
     await isEmpty();
     const database = await openStorage(storage);
     const rows = async () => {
-      const { rows: found } = await database.queries.query('select * from indelible.updates order by id');
+      const { rows: found } = await database.queries.query(
+        'select id, document, author, created_at, quarantined, md5(update) from indelible.updates order by id',
+      );
       return found;
     };
     const before = await rows();
