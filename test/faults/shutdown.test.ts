@@ -25,7 +25,7 @@ test.each<[kind: StorageKind, stops: number]>([
     });
     await stage.allIsWell();
   },
-  scaled(60_000, 1_200_000),
+  scaled(120_000, 1_200_000),
 );
 
 let cluster: PostgresCluster;
