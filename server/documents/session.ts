@@ -29,6 +29,8 @@ import { WaitingFrames } from './waiting-frames.ts';
 /** What a session needs of its socket, whatever its transport. */
 export interface HubSocket {
   readonly isOpen: boolean;
+  /** Since when the log has room for what it sends, by `performance.now()`; `Infinity` while it has none. */
+  readonly heardSince: number;
   send(frame: Uint8Array, options?: SendOptions): void;
   /** Reads no more for so many milliseconds. */
   rest(ms: number): void;
@@ -200,10 +202,13 @@ export class Session implements ConnectionSession {
   }
 
   #expectToken(): void {
+    const { authMs } = this.#hub.limits;
     this.#authTimer ??= setTimeout(() => {
       this.#authTimer = undefined;
-      this.#endWait();
-    }, this.#hub.limits.authMs);
+      // A token that came while no socket was read is not late.
+      if (performance.now() < this.#socket.heardSince + authMs) this.#expectToken();
+      else this.#endWait();
+    }, authMs);
   }
 
   /** No token has come for what is waiting, or none that was good. */

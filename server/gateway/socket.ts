@@ -43,6 +43,7 @@ export class Socket implements HubSocket {
   #bytesRead = 0;
   /** While the log is full, all sockets; while it has sent too much, this one. */
   #isPaused = false;
+  #unpausedAt = this.#openedAt;
   #restTimer: NodeJS.Timeout | undefined;
   #framesOfTurn = 0;
   #isReading = true;
@@ -74,6 +75,10 @@ export class Socket implements HubSocket {
 
   get isOpen(): boolean {
     return this.#ws.readyState === this.#ws.OPEN;
+  }
+
+  get heardSince(): number {
+    return this.#isPaused ? Infinity : this.#unpausedAt;
   }
 
   send(frame: Uint8Array, { isPresence = false, onSent }: SendOptions = {}): void {
@@ -125,6 +130,7 @@ export class Socket implements HubSocket {
   /** Stops or goes on reading. A client that is not read fills its own buffers and waits; nothing is dropped. */
   pause(isPaused: boolean): void {
     this.#isPaused = isPaused;
+    this.#unpausedAt = performance.now();
     this.#readOrNot();
   }
 

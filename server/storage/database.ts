@@ -8,6 +8,15 @@ import { startEmbedded } from './embedded.ts';
 const CONNECT_TIMEOUT_MS = 5_000;
 /** A statement that takes longer has met a frozen server or a dead network path: the connection is given up. */
 const QUERY_TIMEOUT_MS = 15_000;
+/** Every session: a default of `off` in the role, the database or the server would make every ack a lie. */
+const DURABLY = 'set synchronous_commit = on';
+/**
+ * Every session of Postgres. What is given up here goes on there: it would keep its connection while it waits for a lock, and
+ * its locks while it waits for us, and another one comes with each attempt. So Postgres gives up, too: before us where it is a
+ * lock that it waits for; when the line is dead; and when nothing comes in the middle of a transaction.
+ */
+const GIVING_UP = `set lock_timeout = '10s'; set idle_in_transaction_session_timeout = '60s';
+  set tcp_keepalives_idle = 10; set tcp_keepalives_interval = 5; set tcp_keepalives_count = 3`;
 /** How long `openDatabase` waits for a server that is still starting, as it is in a compose file. */
 const STARTUP_PATIENCE_MS = 30_000;
 const STARTUP_RETRY_MS = 250;
@@ -55,9 +64,10 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
 }
 
 function openPostgres(url: string, { connections, log }: DatabaseOptions): Database {
+  const session = `${DURABLY}; ${GIVING_UP}`;
   // Never closed for being idle: the first edit after silence would wait for a new connection.
-  const commits = createPool({ connectionString: url, max: 1, idleTimeoutMillis: 0 }, log);
-  const queries = createPool({ connectionString: url, max: connections }, log);
+  const commits = createPool({ connectionString: url, max: 1, idleTimeoutMillis: 0 }, session, log);
+  const queries = createPool({ connectionString: url, max: connections }, session, log);
   return {
     kind: 'postgres',
     commits,
@@ -72,7 +82,7 @@ async function openEmbedded({ dataDir, log }: DatabaseOptions): Promise<Database
   const embedded = await startEmbedded(dataDir, (error) =>
     log.error({ err: error }, 'the embedded database broke'),
   );
-  const pool = createPool({ ...embedded.connection, max: 1, idleTimeoutMillis: 0 }, log);
+  const pool = createPool({ ...embedded.connection, max: 1, idleTimeoutMillis: 0 }, DURABLY, log);
   return {
     kind: 'embedded',
     commits: pool,
@@ -84,16 +94,15 @@ async function openEmbedded({ dataDir, log }: DatabaseOptions): Promise<Database
   };
 }
 
-function createPool(config: PoolConfig, log: Log): Pool {
+function createPool(config: PoolConfig, session: string, log: Log): Pool {
   const pool = new Pool({
     application_name: 'indelible',
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
     query_timeout: QUERY_TIMEOUT_MS,
     keepAlive: true,
-    // A default of `off` in the role, the database or the server would make every ack a lie.
     // oxlint-disable-next-line typescript/no-misused-promises -- the pool awaits it, though its type does not say so
     onConnect: async (client) => {
-      await client.query('set synchronous_commit = on');
+      await client.query(session);
     },
     ...config,
   });
@@ -147,6 +156,22 @@ export function isAboutTheData(error: unknown): boolean {
   return DATA_CLASSES.has(sqlStateOf(error)?.slice(0, 2) ?? '');
 }
 
+/** Whether a statement was given up since its answer did not come in time; it may have done its work. */
+export function isTimeout(error: unknown): boolean {
+  // The driver has no code for it.
+  return error instanceof Error && error.message === 'Query read timeout';
+}
+
+/** What errors of one cause have in common. */
+export function kindOf(error: unknown): string {
+  return sqlStateOf(error) ?? messageOf(error);
+}
+
+/** How long a statement of a pool may take, in milliseconds. */
+export function timeoutOf(pool: Pool): number {
+  return pool.options.query_timeout ?? QUERY_TIMEOUT_MS;
+}
+
 function sqlStateOf(error: unknown): string | null {
   if (!(error instanceof Error) || !('code' in error) || typeof error.code !== 'string') return null;
   // Five characters; the codes of Node's own errors are longer words.
@@ -187,11 +212,11 @@ const PROBE_SERVES_MS = 1_000;
 
 /** Whether the database answers a trivial statement soon. Health checks that come together share one statement. */
 export class DatabaseProbe {
-  readonly #queries: Pool;
+  readonly #database: Database;
   #answer: Promise<boolean> | undefined;
 
-  constructor({ queries }: Database) {
-    this.#queries = queries;
+  constructor(database: Database) {
+    this.#database = database;
   }
 
   answers(): Promise<boolean> {
@@ -200,7 +225,10 @@ export class DatabaseProbe {
   }
 
   async #ask(): Promise<boolean> {
-    const isThere = (await withDeadline(this.#queries.query('select 1'), PROBE_MS)) === 'done';
+    const { queries, commits } = this.#database;
+    // Its turn behind a crowd of loads may come too late, though the database answers every one of them.
+    const pool = queries.waitingCount > 0 ? commits : queries;
+    const isThere = (await withDeadline(pool.query('select 1'), PROBE_MS)) === 'done';
     setTimeout(() => (this.#answer = undefined), PROBE_SERVES_MS).unref();
     return isThere;
   }

@@ -3,7 +3,7 @@ import type { Pool } from 'pg';
 import { failpoint } from '../failpoints.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
-import { isAboutTheData } from './database.ts';
+import { isAboutTheData, isTimeout, kindOf, timeoutOf } from './database.ts';
 
 /**
  * Commits start at most this often under load. Measured in a prototype at 1,000 edits/s: 281 µs of CPU an edit when
@@ -18,6 +18,14 @@ const ROW_OVERHEAD_BYTES = 256;
 /** A commit that failed is tried again after this time, doubled each time up to the maximum. */
 const RETRY_MS = 50;
 const RETRY_MAX_MS = 500;
+/** For those who wait for acks, a commit that takes longer is as bad as one that failed. */
+const SLOW_COMMIT_MS = 2_000;
+/** Statements grow again as long as they take less than this share of their time. */
+const QUICK = 1 / 4;
+/** A statement of one row that ran out of time gets twice as much the next time, up to so many times as much. */
+const MAX_PATIENCE = 16;
+/** An error that stays the same is logged this often. */
+const LOG_AGAIN_MS = 60_000;
 
 interface Row {
   readonly document: string;
@@ -65,6 +73,12 @@ export class UpdateLog {
   #running = false;
   #lastStart = -Infinity;
   #failures = 0;
+  /** Rows of one statement, at most: fewer after a failure. */
+  #mostRows = BATCH_ROWS;
+  /** Times as long as usual that a statement may take. */
+  #patience = 1;
+  /** When each error was logged last, since the last commit. */
+  readonly #loggedAt = new Map<string, number>();
   #closed = false;
   #waiters: { sequence: number; resolve: () => void }[] = [];
 
@@ -98,9 +112,12 @@ export class UpdateLog {
     return this.#committed;
   }
 
-  /** Whether the last attempt to commit failed and none has succeeded since. */
+  /**
+   * Whether nothing is committed at the moment: the last attempt failed, or the one on its way has taken long; behind a lock,
+   * say, all of which a database may have that answers otherwise.
+   */
   get isFailing(): boolean {
-    return this.#failures > 0;
+    return this.#failures > 0 || (this.#running && performance.now() - this.#lastStart > SLOW_COMMIT_MS);
   }
 
   /** Whether a document has updates that are not committed. */
@@ -180,7 +197,7 @@ export class UpdateLog {
     let rows = 0;
     for (const { update } of this.#queue) {
       bytes += update.byteLength;
-      if (rows > 0 && (bytes > BATCH_BYTES || rows === BATCH_ROWS)) break;
+      if (rows > 0 && (bytes > BATCH_BYTES || rows === this.#mostRows)) break;
       rows += 1;
     }
     return this.#queue.slice(0, rows);
@@ -194,7 +211,7 @@ export class UpdateLog {
     } catch (error) {
       this.#metrics.commitFailures.inc();
       if (isAboutTheData(error)) return this.#writeOneByOne(batch);
-      this.#failed(error);
+      this.#failed(batch, error);
       return false;
     }
   }
@@ -209,7 +226,7 @@ export class UpdateLog {
         await this.#insert(batch.filter((row) => row.document === document));
       } catch (error) {
         if (!isAboutTheData(error)) {
-          this.#failed(error);
+          this.#failed(batch, error);
           return false;
         }
         this.#log.error({ err: error, document }, 'Postgres refuses the updates of a document');
@@ -219,11 +236,27 @@ export class UpdateLog {
     return true;
   }
 
-  #failed(error: unknown): void {
-    if (this.#failures === 0) {
-      this.#log.error({ err: error }, 'a commit failed; trying until the database is back');
-    }
+  /**
+   * What is too large for a slow link, for the memory of Postgres or for something in between would fail for ever: so the
+   * next statement is half as large.
+   */
+  #failed(batch: Row[], error: unknown): void {
     this.#failures += 1;
+    if (batch.length > 1) this.#mostRows = Math.ceil(batch.length / 2);
+    else if (isTimeout(error)) this.#patience = Math.min(this.#patience * 2, MAX_PATIENCE);
+    this.#tell(error);
+  }
+
+  /** An operator hears of every kind of failure, and again now and then while it lasts. */
+  #tell(error: unknown): void {
+    const kind = kindOf(error);
+    const now = performance.now();
+    if (now - (this.#loggedAt.get(kind) ?? -Infinity) < LOG_AGAIN_MS) return;
+    this.#loggedAt.set(kind, now);
+    this.#log.error(
+      { err: error, failures: this.#failures, waiting: this.#queue.length },
+      'a commit failed; trying until the database is back',
+    );
   }
 
   async #insert(batch: Row[]): Promise<void> {
@@ -232,12 +265,12 @@ export class UpdateLog {
     let offset = 1;
     const offsets = batch.map(({ update }) => (offset += update.byteLength) - update.byteLength);
     failpoint('commit.before');
-    await this.#pool.query(
-      `insert into indelible.updates (document, author, created_at, checksum, update)
-       select document, author, to_timestamp(time / 1000), checksum, substr($1::bytea, start, bytes)
-       from unnest($2::bigint[], $3::text[], $4::float8[], $5::int[], $6::int[], $7::int[])
-         as row (document, author, time, checksum, start, bytes)`,
-      [
+    const statement = {
+      text: `insert into indelible.updates (document, author, created_at, checksum, update)
+        select document, author, to_timestamp(time / 1000), checksum, substr($1::bytea, start, bytes)
+        from unnest($2::bigint[], $3::text[], $4::float8[], $5::int[], $6::int[], $7::int[])
+          as row (document, author, time, checksum, start, bytes)`,
+      values: [
         Buffer.concat(batch.map(({ update }) => update)),
         batch.map(({ document }) => this.#ids.get(document)),
         batch.map(({ author }) => author),
@@ -246,7 +279,9 @@ export class UpdateLog {
         offsets,
         batch.map(({ update }) => update.byteLength),
       ],
-    );
+      query_timeout: timeoutOf(this.#pool) * this.#patience,
+    };
+    await this.#pool.query(statement);
     failpoint('commit.after');
   }
 
@@ -268,8 +303,12 @@ export class UpdateLog {
 
   #settle(batch: Row[]): void {
     if (this.#failures > 0) this.#log.info('the database is back: commits resume');
+    const ms = performance.now() - this.#lastStart;
     this.#failures = 0;
-    this.#metrics.commitSeconds.observe((performance.now() - this.#lastStart) / 1000);
+    this.#patience = 1;
+    this.#loggedAt.clear();
+    if (ms < timeoutOf(this.#pool) * QUICK) this.#mostRows = Math.min(this.#mostRows * 2, BATCH_ROWS);
+    this.#metrics.commitSeconds.observe(ms / 1000);
     this.#metrics.commitRows.observe(batch.length);
     this.#removeHead(batch);
     this.#committed = batch.at(-1)?.sequence ?? this.#committed;

@@ -57,10 +57,10 @@ export class Ledger {
     return this.#lastAckAt;
   }
 
-  /** From the sending of each acknowledged element to its ack, in milliseconds. */
-  latencies(): number[] {
+  /** From the sending of each acknowledged element to its ack, in milliseconds; of those sent from then on. */
+  latencies(since = -Infinity): number[] {
     return [...this.#entries.values()].flatMap(({ sentAt, ackedAt }) =>
-      sentAt === undefined || ackedAt === undefined ? [] : [ackedAt - sentAt],
+      sentAt === undefined || sentAt < since || ackedAt === undefined ? [] : [ackedAt - sentAt],
     );
   }
 

@@ -1,6 +1,10 @@
-import { expect, test } from 'vitest';
+import { Client } from 'pg';
+import { expect, test, vi } from 'vitest';
 import * as Y from 'yjs';
-import { updateOf } from '../helpers/editor.ts';
+import { atTestEnd } from '../helpers/cleanup.ts';
+import { joinAs, updateOf } from '../helpers/editor.ts';
+import { valueOf } from '../helpers/metrics.ts';
+import { createDatabase } from '../helpers/postgres.ts';
 import { rawHocuspocus } from '../helpers/raw-client.ts';
 import { startServer } from '../helpers/server.ts';
 import { SECRET, mint } from '../helpers/tokens.ts';
@@ -77,4 +81,27 @@ test('[K8] a frame that comes before its token waits for it', async () => {
   expect(client.frames).toEqual([]);
   client.send({ type: 'token', token: await mint() }, 'notes');
   expect(await client.next('sync-status')).toMatchObject({ address: 'notes', saved: true });
+});
+
+test('[K8] one whose token comes while no socket is read, since the log is full, is not late', async () => {
+  const { url: databaseUrl } = await createDatabase();
+  const { url } = await startServer({ databaseUrl, limitQueueBytes: 1_024, limitAuthMs: 300 });
+  const editor = await joinAs('y-websocket', url, 'notes');
+  editor.type('open');
+  expect(await editor.ack()).toBe(true);
+  const lock = new Client({ connectionString: databaseUrl });
+  await lock.connect();
+  atTestEnd(() => lock.end());
+  await lock.query('begin; lock indelible.updates');
+  editor.type('x'.repeat(2_000));
+  await vi.waitFor(async () => expect(await valueOf(url, 'indelible_queue_bytes')).toBeGreaterThan(1_024));
+
+  const early = await rawHocuspocus(url);
+  early.send({ type: 'token', token: '' }, 'notes');
+  const silent = await rawHocuspocus(url);
+  await new Promise((resolve) => setTimeout(resolve, 800));
+  expect(early.frames).toEqual([]);
+  await lock.query('commit');
+  await early.next('authenticated');
+  expect(await silent.closed()).toEqual({ code: 4401, reason: LATE });
 });

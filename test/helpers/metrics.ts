@@ -31,6 +31,14 @@ export async function valueOf(url: string, name: string, labels?: Labels): Promi
   return (await readMetrics(url)).value(name, labels);
 }
 
+/**
+ * Holds when a server has read what was sent to it before the call, and what it had sent to this process has been read. With
+ * an answer it may still be on its way in one of the two, beside the question and the answer; with the next ones it is not.
+ */
+export async function delivered(url: string): Promise<void> {
+  for (let answer = 1; answer <= 3; answer += 1) await fetch(`${url}/healthz`);
+}
+
 function parseMetrics(text: string): Map<string, number> {
   const lines = text.split('\n').filter((line) => line !== '' && !line.startsWith('#'));
   return new Map(

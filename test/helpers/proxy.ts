@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { type AddressInfo, type Socket, connect, createServer } from 'node:net';
+import { type AddressInfo, Socket, createServer } from 'node:net';
 import { atTestEnd } from './cleanup.ts';
 import { freePort } from './ports.ts';
 
@@ -27,7 +27,10 @@ export interface Proxy {
   blackHole(direction?: Direction | 'both'): void;
   /** Neither slow nor a black hole. */
   heal(): void;
-  /** Resets the next line on which so many bytes have gone in this direction from now on, and lets those pass. */
+  /**
+   * Resets the line over which the last of so many bytes goes in this direction from now on, all lines counted together. The
+   * bytes up to there pass, and none after them: with 0 it is the next piece, all of which is lost. Holds when it is done.
+   */
   cutAfter(direction: Direction, bytes: number): Promise<void>;
   /** Resets all open lines, for both ends. */
   reset(): void;
@@ -46,7 +49,7 @@ export async function startProxy(target: string): Promise<Proxy> {
   const severed = new Set<Line>();
   const faults = new Faults();
   const server = createServer({ allowHalfOpen: true }, (near) => {
-    const line = new Line(near, connect({ port: Number(port), host: hostname, allowHalfOpen: true }), faults);
+    const line = new Line(near, { port: Number(port), host: hostname }, faults);
     lines.add(line);
     line.onEnd(() => lines.delete(line));
   });
@@ -58,8 +61,7 @@ export async function startProxy(target: string): Promise<Proxy> {
     severed.clear();
   };
   atTestEnd(() => {
-    for (const line of lines) line.destroy();
-    release();
+    for (const line of [...lines, ...severed]) line.destroy();
     server.close();
   });
   const url = new URL(target);
@@ -81,6 +83,7 @@ export async function startProxy(target: string): Promise<Proxy> {
     },
     sever() {
       for (const line of lines) {
+        lines.delete(line);
         severed.add(line);
         line.sever();
       }
@@ -109,17 +112,16 @@ class Faults {
     return promise;
   }
 
-  /** How many of these bytes may pass before their line is to be reset; all of them, as a rule. */
-  allowance(direction: Direction, bytes: number): number {
+  /** Counts bytes; when their line is to be reset tells how many of them pass before, and what to call then. */
+  cutOf(direction: Direction, bytes: number): { bytes: number; done: () => void } | undefined {
     const cut = this.#cut;
-    if (cut?.direction !== direction) return bytes;
-    if (bytes <= cut.bytes) {
+    if (cut?.direction !== direction) return undefined;
+    if (bytes < cut.bytes) {
       cut.bytes -= bytes;
-      return bytes;
+      return undefined;
     }
     this.#cut = undefined;
-    cut.done();
-    return cut.bytes;
+    return cut;
   }
 
   /** Holds while nothing passes. */
@@ -145,18 +147,29 @@ class Line {
   readonly #faults: Faults;
   #isSevered = false;
 
-  constructor(near: Socket, far: Socket, faults: Faults) {
+  constructor(near: Socket, server: { port: number; host: string }, faults: Faults) {
     this.near = near;
-    this.far = far;
+    this.far = new Socket({ allowHalfOpen: true });
     this.#faults = faults;
-    for (const socket of [near, far]) socket.on('error', () => {});
-    // Neither rejects.
-    void this.#pump('up', near, far);
-    void this.#pump('down', far, near);
+    for (const socket of [near, this.far]) socket.on('error', () => {});
+    // None of them rejects.
+    void this.#open(server);
+    void this.#pump('up', near, this.far);
+    void this.#pump('down', this.far, near);
   }
 
+  /** Calls the listener when both ends are closed. */
   onEnd(listener: () => void): void {
-    this.near.once('close', listener);
+    const look = () => {
+      if (this.near.closed && this.far.closed) listener();
+    };
+    for (const socket of [this.near, this.far]) socket.once('close', look);
+  }
+
+  /** A server does not hear of those who ask for it in a black hole. */
+  async #open(server: { port: number; host: string }): Promise<void> {
+    await this.#faults.passable('up');
+    if (!this.far.destroyed) this.far.connect(server);
   }
 
   /** Passes on what arrives, piece by piece, so that who sends feels who does not read. */
@@ -166,9 +179,9 @@ class Line {
       await this.#faults.passable(direction);
       to.end();
     } catch {
-      // It was reset, or its end was.
+      // It was reset or refused, or its end was.
       await this.#faults.passable(direction);
-      if (!this.#isSevered) to.destroy();
+      if (!this.#isSevered) to.resetAndDestroy();
     }
   }
 
@@ -177,9 +190,13 @@ class Line {
     await this.#faults.passable(direction);
     // What was severed is read on, as a kernel would, and goes nowhere.
     if (to.destroyed || to.writableEnded) return;
-    const bytes = this.#faults.allowance(direction, chunk.byteLength);
-    if (bytes < chunk.byteLength) to.write(chunk.subarray(0, bytes), () => this.reset());
-    else if (!to.write(chunk)) await Promise.race([once(to, 'drain'), once(to, 'close')]);
+    const cut = this.#faults.cutOf(direction, chunk.byteLength);
+    if (cut !== undefined) {
+      // What was written is with the kernel, which delivers it before the reset.
+      await new Promise((resolve) => to.write(chunk.subarray(0, cut.bytes), resolve));
+      this.reset();
+      cut.done();
+    } else if (!to.write(chunk)) await drained(to);
   }
 
   reset(): void {
@@ -195,5 +212,16 @@ class Line {
   destroy(): void {
     this.near.destroy();
     this.far.destroy();
+  }
+}
+
+/** Holds when a socket has written what waited, or is closed. Rejects when it fails. */
+async function drained(socket: Socket): Promise<void> {
+  const waiting = new AbortController();
+  try {
+    await Promise.race([once(socket, 'drain', waiting), once(socket, 'close', waiting)]);
+  } finally {
+    // Listeners would pile up.
+    waiting.abort();
   }
 }

@@ -157,6 +157,7 @@ test('[X8] afterUnloadDocument, where the update log fails', async () => {
     const session = hub.connect(
       {
         isOpen: true,
+        heardSince: 0,
         close() {},
         rest() {},
         send: (frame) => void frames.push(decodeFrame('hocuspocus', frame)),
