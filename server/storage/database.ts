@@ -90,10 +90,11 @@ function createPool(config: PoolConfig, log: Log): Pool {
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
     query_timeout: QUERY_TIMEOUT_MS,
     keepAlive: true,
-    // A default of `off` in the role, the database or the server would make every ack a lie.
+    // A default of `off` in the role, the database or the server would make every ack a lie. A default of
+    // `statement_timeout` only fails statements, but a batch that takes longer would be tried in vain for ever.
     // oxlint-disable-next-line typescript/no-misused-promises -- the pool awaits it, though its type does not say so
     onConnect: async (client) => {
-      await client.query('set synchronous_commit = on');
+      await client.query('set synchronous_commit = on; set statement_timeout = 0');
     },
     ...config,
   });
@@ -154,18 +155,42 @@ function sqlStateOf(error: unknown): string | null {
 }
 
 /** Runs `work` in one transaction on a connection of its own; rolled back if it throws. */
-export async function transaction<T>(pool: Pool, work: (client: PoolClient) => Promise<T>): Promise<T> {
-  const client = await checkOut(pool);
-  try {
+export function transaction<T>(pool: Pool, work: (client: PoolClient) => Promise<T>): Promise<T> {
+  return confirmed(pool, async (client) => {
     await client.query('begin');
     const result = await work(client);
     await client.query('commit');
+    return result;
+  });
+}
+
+/** The function of Postgres in which a commit waits for synchronous standbys; a warning's code and language say less. */
+const WAIT_FOR_STANDBY = 'SyncRepWaitForLSN';
+
+/**
+ * Runs `work` on a connection of its own, which is closed if it throws.
+ * @throws also when a commit has been cancelled (`pg_cancel_backend`) while it waited for a synchronous standby: Postgres
+ * reports success, and says with a warning that the standby may not have it. It stays committed here, so what is tried
+ * again is there twice. No other warning counts: one that comes with every statement would be an outage.
+ */
+export async function confirmed<T>(pool: Pool, work: (client: PoolClient) => Promise<T>): Promise<T> {
+  const client = await checkOut(pool);
+  let warning: string | undefined;
+  const onNotice = ({ routine, message }: { routine: string | undefined; message: string | undefined }) => {
+    if (routine === WAIT_FOR_STANDBY) warning = message;
+  };
+  client.on('notice', onNotice);
+  try {
+    const result = await work(client);
+    if (warning !== undefined) throw new Error(`no standby has confirmed the commit: ${warning}`);
     client.release();
     return result;
   } catch (error) {
     // Closing the connection rolls back, and never waits for a server that does not answer.
     client.release(true);
     throw error;
+  } finally {
+    client.off('notice', onNotice);
   }
 }
 
