@@ -1,4 +1,4 @@
-import { Pool, type PoolClient, type PoolConfig } from 'pg';
+import { Pool, type PoolClient, type PoolConfig, type QueryConfig } from 'pg';
 import type { Log } from '../log.ts';
 import { IndelibleError, messageOf } from '../errors.ts';
 import { withDeadline } from '../lifecycle.ts';
@@ -56,8 +56,9 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
 
 function openPostgres(url: string, { connections, log }: DatabaseOptions): Database {
   // Never closed for being idle: the first edit after silence would wait for a new connection.
-  const commits = createPool({ connectionString: url, max: 1, idleTimeoutMillis: 0 }, log);
+  const commits = createPool({ connectionString: url, max: 1, idleTimeoutMillis: 0, query_timeout: 0 }, log);
   const queries = createPool({ connectionString: url, max: connections }, log);
+  giveUpUnlessReplicating(commits, queries, log);
   return {
     kind: 'postgres',
     commits,
@@ -84,6 +85,14 @@ async function openEmbedded({ dataDir, log }: DatabaseOptions): Promise<Database
   };
 }
 
+/** A statement that does not wait longer, whatever the pool's default is; the type of the driver does not know that. */
+function limited(text: string): QueryConfig {
+  return Object.assign({ text }, { query_timeout: QUERY_TIMEOUT_MS });
+}
+
+/** The process of Postgres behind a connection; what the protocol says of it would be a pooler's. */
+const backends = new WeakMap<object, number | undefined>();
+
 function createPool(config: PoolConfig, log: Log): Pool {
   const pool = new Pool({
     application_name: 'indelible',
@@ -94,13 +103,48 @@ function createPool(config: PoolConfig, log: Log): Pool {
     // `statement_timeout` only fails statements, but a batch that takes longer would be tried in vain for ever.
     // oxlint-disable-next-line typescript/no-misused-promises -- the pool awaits it, though its type does not say so
     onConnect: async (client) => {
-      await client.query('set synchronous_commit = on; set statement_timeout = 0');
+      await client.query(limited('set synchronous_commit = on; set statement_timeout = 0'));
+      const { rows } = await client.query<{ pid: number }>(limited('select pg_backend_pid() as pid'));
+      backends.set(client, rows[0]?.pid);
     },
     ...config,
   });
   // An idle connection that breaks is replaced at its next use; without a listener it would end the process.
   pool.on('error', (error) => log.warn({ err: error }, 'a database connection broke'));
   return pool;
+}
+
+/**
+ * Gives up the connection of a commit that takes too long, as `query_timeout` does, but not while it waits for a synchronous
+ * standby. Tried again it would wait a second time, beside the first: every 15 s one connection less, and one copy more.
+ */
+function giveUpUnlessReplicating(commits: Pool, queries: Pool, log: Log): void {
+  const timers = new Map<PoolClient, NodeJS.Timeout>();
+  const look = async (client: PoolClient) => {
+    const isReplicating = await waitsForStandby(client, queries);
+    if (!timers.has(client)) return;
+    if (isReplicating)
+      log.error('a commit waits for a standby: nothing is acknowledged until one confirms it');
+    else await client.end();
+  };
+  commits.on('acquire', (client) => {
+    // Does not reject: a connection that has a statement is cut, not asked to end.
+    const timer = setInterval(() => void look(client), QUERY_TIMEOUT_MS);
+    timers.set(client, timer);
+  });
+  commits.on('release', (_error, client) => {
+    clearInterval(timers.get(client));
+    timers.delete(client);
+  });
+}
+
+async function waitsForStandby(client: PoolClient, queries: Pool): Promise<boolean> {
+  const question = queries.query<{ isWaiting: boolean }>(
+    `select exists (select from pg_stat_activity where pid = $1 and wait_event = 'SyncRep') as "isWaiting"`,
+    [backends.get(client)],
+  );
+  if ((await withDeadline(question, PROBE_MS)) === 'late') return false;
+  return (await question).rows[0]?.isWaiting === true;
 }
 
 async function waitUntilItAnswers({ queries }: Database, log: Log): Promise<void> {

@@ -19,6 +19,12 @@ const ROW_OVERHEAD_BYTES = 256;
 const RETRY_MS = 50;
 const RETRY_MAX_MS = 500;
 
+/** A commit that takes longer waits for something that is away: a frozen server, or its standby. */
+const LONG_MS = 2_000;
+
+/** The update of a row that is not written. */
+const NOTHING = new Uint8Array();
+
 interface Row {
   readonly document: string;
   readonly update: Uint8Array;
@@ -34,7 +40,10 @@ export interface UpdateLogEvents {
   committed(sequence: number, documents: Iterable<string>): void;
   /** The queue has reached its limit (`true`), or has room again (`false`). */
   full(isFull: boolean): void;
-  /** Postgres refuses the updates of this document for good; they are dropped here and were never acknowledged. */
+  /**
+   * What this document holds in memory will not be durable: Postgres refuses its updates for good, and they are dropped here,
+   * or it is no more the one that the document was loaded from. Nothing of that was acknowledged.
+   */
   refused(document: string, error: unknown): void;
 }
 
@@ -100,9 +109,9 @@ export class UpdateLog {
     return this.#committed;
   }
 
-  /** Whether the last attempt to commit failed and none has succeeded since. */
+  /** Whether the last attempt to commit failed and none has succeeded since, or the one that is on its way takes long. */
   get isFailing(): boolean {
-    return this.#failures > 0;
+    return this.#failures > 0 || (this.#running && performance.now() - this.#lastStart > LONG_MS);
   }
 
   /** Whether a document has updates that are not committed. */
@@ -120,6 +129,14 @@ export class UpdateLog {
     const sequence = this.#appended;
     if (this.#committed >= sequence || this.#closed) return Promise.resolve();
     return new Promise((resolve) => this.#waiters.push({ sequence, resolve }));
+  }
+
+  /**
+   * Queues nothing of a document, but its number is committed only when everything that was in the database before is
+   * confirmed by a synchronous standby too.
+   */
+  confirm(document: string): number {
+    return this.append(document, NOTHING, null);
   }
 
   /** Tells the id of a document that has been read, which saves the first commit from looking it up. */
@@ -228,17 +245,33 @@ export class UpdateLog {
     this.#failures += 1;
   }
 
-  /**
-   * On one connection. A new one may lead to a standby that was promoted without the last documents, and gives their ids to
-   * others: rows with such an id would be nobody's, or somebody else's.
-   */
+  /** On one connection, since what is known goes with it. */
   #commit(batch: Row[]): Promise<void> {
     return confirmed(this.#pool, async (client) => {
-      if (client !== this.#connection) this.#ids.clear();
+      if (client !== this.#connection) this.#moved(this.#connection !== undefined);
       this.#connection = client;
-      await this.#findIds(client, batch);
-      await this.#insert(client, batch);
+      const rows = batch.filter(({ update }) => update !== NOTHING);
+      // Something has to be written, or the commit would not wait.
+      if (rows.length === 0) await client.query(`select pg_logical_emit_message(true, 'indelible', '')`);
+      else {
+        await this.#findIds(client, rows);
+        await this.#insert(client, rows);
+      }
     });
+  }
+
+  /**
+   * A new connection may lead to a standby that was promoted without the last documents, and gives their ids to others: rows
+   * with such an id would be nobody's, or somebody else's. And what is still to be confirmed may not be there.
+   */
+  #moved(hasLoaded: boolean): void {
+    this.#ids.clear();
+    if (!hasLoaded) return;
+    const error = new Error(
+      'the database went away before it had confirmed what the document was loaded with',
+    );
+    for (const { document, update } of this.#queue)
+      if (update === NOTHING) this.#events.refused(document, error);
   }
 
   async #insert(client: PoolClient, batch: Row[]): Promise<void> {

@@ -67,6 +67,12 @@ export class Replicas {
     this.line.heal();
   }
 
+  /** The primary crashes and recovers. */
+  async restartPrimary(): Promise<void> {
+    await this.primary.stop('immediate');
+    await this.primary.start(this.#settings);
+  }
+
   /** Makes a primary of the standby, which servers do not reach yet. */
   async promote(): Promise<void> {
     [this.primary, this.standby] = [this.standby, this.primary];

@@ -1,4 +1,6 @@
 import { expect, test } from 'vitest';
+import * as Y from 'yjs';
+import { memoryOf } from '../helpers/memory.ts';
 import { openStorage, rebuild } from '../helpers/storage.ts';
 import { randomOf } from '../helpers/traces.ts';
 import { inMilliseconds } from './figures.ts';
@@ -6,19 +8,26 @@ import { Ledger } from './ledger.ts';
 import { Replicas } from './replicas.ts';
 import { SEED, Stage, scaled } from './stage.ts';
 import { startTypist } from './typist.ts';
-import { nothingIsLost } from './verdict.ts';
+import { hasNoMoreMemory, nothingIsLost } from './verdict.ts';
 
-const FAILOVERS = scaled(4, 60);
+const FAILOVERS = scaled(2, 60);
 /** Acks between two failovers, at most. */
 const ACKS = 200;
 /** How soon the first edit is acknowledged when a database is there again. */
 const FIRST_ACK_MS = 3_000;
+/** How long a server waits for a database that is silent, and what it takes to find another one. */
+const SILENCE_MS = 25_000;
 /** How often a commit that waits for the standby is cancelled. */
 const CANCELS = 3;
 /** So many edits are typed while the standby does not get them. */
 const EDITS = 30;
 
 const nextTurn = () => new Promise((resolve) => setTimeout(resolve, 1));
+
+/** Whether a document has everything that its owner typed in another one. */
+function hasAll({ store }: Y.Doc, of: Y.Doc): boolean {
+  return Y.getState(store, of.clientID) === Y.getState(of.store, of.clientID);
+}
 
 /** Types until the primary has been killed at a random instant; the server before it, at the same time, or not at all. */
 async function killWhileTyping(stage: Stage, replicas: Replicas, withServer: boolean): Promise<void> {
@@ -148,3 +157,77 @@ test('[F43] a server that lives on after such a loss writes to the documents of 
   stage.typists.push(author);
   await stage.allIsWell();
 }, 60_000);
+
+test('[F50] what a document was loaded with is not acknowledged either before a synchronous standby has it', async () => {
+  const replicas = await Replicas.start({ isSynchronous: true });
+  // Nobody is offline by chance.
+  const chance = randomOf(SEED);
+  const random = () => 0.02 + chance() * 0.98;
+  const stage = await Stage.set({ storage: { databaseUrl: replicas.address.url }, random });
+  await stage.settled();
+  replicas.line.blackHole();
+  const { ledger, typists } = stage;
+  const acked = ledger.ackedCount;
+  for (const typist of typists) typist.type();
+  await expect.poll(() => replicas.waiting(), { timeout: 10_000 }).toHaveLength(1);
+  await stage.server.kill('SIGKILL');
+  // What waited for the standby is there for everybody to read when the primary has recovered.
+  await replicas.restartPrimary();
+  await stage.startServer();
+  for (const typist of typists) typist.type();
+  // What is typed now reaches the others, so what was sent before it has been handled.
+  const others = typists.flatMap((one) =>
+    typists.filter(({ document }) => document === one.document).map((other) => [one.doc, other.doc] as const),
+  );
+  await expect.poll(() => others.every(([one, other]) => hasAll(one, other)), { timeout: 10_000 }).toBe(true);
+  expect(ledger.ackedCount).toBe(acked);
+  await replicas.killPrimary();
+  await replicas.promote();
+  await nothingIsLost(ledger, { databaseUrl: replicas.primary.url }, [...stage.documents]);
+  replicas.moveAddress();
+  await stage.allIsWell();
+}, 60_000);
+
+test('[F51] while a synchronous standby is away nothing is acknowledged, which is said, and Postgres is not left with commits that nobody waits for', async ({
+  task,
+}) => {
+  const replicas = await Replicas.start({ isSynchronous: true });
+  const stage = await Stage.set({ storage: { databaseUrl: replicas.address.url } });
+  await stage.settled();
+  const before = await memoryOf(stage.server);
+  const { ledger, server } = stage;
+  await stage.whileTyping(async () => {
+    replicas.line.blackHole();
+    await expect.poll(() => replicas.waiting(), { timeout: 10_000 }).toHaveLength(1);
+    const { ackedCount } = ledger;
+    await expect
+      .poll(async () => (await fetch(`${server.url}/readyz`)).status, { timeout: 10_000 })
+      .toBe(503);
+    // Longer than a statement may take that waits for nothing.
+    await server.line(/a commit waits for a standby/, 40_000);
+    expect(await replicas.waiting()).toHaveLength(1);
+    expect(ledger.ackedCount).toBe(ackedCount);
+    hasNoMoreMemory(before, await memoryOf(server));
+    replicas.line.heal();
+    const firstAck = await stage.firstAck();
+    task.meta.figures = [
+      { what: 'first ack when the standby is back, ms', value: inMilliseconds([firstAck]) },
+    ];
+    expect(firstAck).toBeLessThan(FIRST_ACK_MS);
+  });
+  await stage.allIsWell();
+}, 90_000);
+
+test('[F52] a primary that only falls silent is given up, and the server goes on with the standby', async () => {
+  const replicas = await Replicas.start({ isSynchronous: true });
+  const stage = await Stage.set({ storage: { databaseUrl: replicas.address.url } });
+  await stage.settled();
+  await stage.whileTyping(async () => {
+    replicas.primary.freeze();
+    await replicas.promote();
+    // Nobody resets the lines to the one that was the primary.
+    replicas.address.retarget(replicas.primary.url);
+    expect(await stage.firstAck()).toBeLessThan(SILENCE_MS);
+  });
+  await stage.allIsWell();
+}, 120_000);
