@@ -103,7 +103,7 @@ export async function createServer(options: ServerOptions = {}): Promise<Server>
 function assemble(settings: Settings, options: ServerOptions, database: Database, log: Log): Server {
   const metrics = new Metrics();
   const sockets = new Sockets(settings.heartbeatMs);
-  const updateLog = new UpdateLog(database.commits, {
+  const updateLog = new UpdateLog(database, {
     limitBytes: settings.limitQueueBytes,
     events: {
       committed: (sequence, documents) => hub.committed(sequence, documents),

@@ -237,6 +237,8 @@ export class Hub implements SessionHub {
       onUpdate: (update, origin) => this.append(open, update, authorOf(origin)),
     });
     if (stored !== null) this.#options.updateLog.remember(name, stored.id);
+    // Who repeats what was stored is acknowledged without a row, so the document itself has to be confirmed first.
+    if (stored?.isReplicated === true) open.lastSequence = this.#options.updateLog.confirm(name);
     this.#documents.set(name, open);
     this.metrics.documents.set(this.#documents.size);
   }

@@ -1,4 +1,4 @@
-import { Pool, type PoolClient, type PoolConfig } from 'pg';
+import { Pool, type PoolClient, type PoolConfig, type QueryConfig } from 'pg';
 import type { Log } from '../log.ts';
 import { IndelibleError, messageOf } from '../errors.ts';
 import { withDeadline } from '../lifecycle.ts';
@@ -8,8 +8,11 @@ import { startEmbedded } from './embedded.ts';
 const CONNECT_TIMEOUT_MS = 5_000;
 /** A statement that takes longer has met a frozen server or a dead network path: the connection is given up. */
 const QUERY_TIMEOUT_MS = 15_000;
-/** Every session: a default of `off` in the role, the database or the server would make every ack a lie. */
-const DURABLY = 'set synchronous_commit = on';
+/**
+ * Every session: a default of `off` in the role, the database or the server would make every ack a lie. One of
+ * `statement_timeout` only fails statements, but a batch that takes longer would be tried in vain for ever.
+ */
+const DURABLY = 'set synchronous_commit = on; set statement_timeout = 0';
 /**
  * Every session of Postgres. What is given up here goes on there: it would keep its connection while it waits for a lock, and
  * its locks while it waits for us, and another one comes with each attempt. So Postgres gives up, too: before us where it is a
@@ -33,6 +36,10 @@ export interface Database {
   readonly commits: Pool;
   /** Connections for everything else. The embedded database has one connection for both. */
   readonly queries: Pool;
+  /** A commit that takes longer has met a frozen server, a dead network path or a thin one, and is given up; milliseconds. */
+  readonly commitMs: number;
+  /** Whether the process of Postgres behind a connection waits for a synchronous standby. Does not reject. */
+  waitsForStandby(client: PoolClient): Promise<boolean>;
   close(): Promise<void>;
 }
 
@@ -65,13 +72,20 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
 
 function openPostgres(url: string, { connections, log }: DatabaseOptions): Database {
   const session = `${DURABLY}; ${GIVING_UP}`;
-  // Never closed for being idle: the first edit after silence would wait for a new connection.
-  const commits = createPool({ connectionString: url, max: 1, idleTimeoutMillis: 0 }, session, log);
+  // Never closed for being idle: the first edit after silence would wait for a new connection. No limit for a statement:
+  // `commit` has one.
+  const commits = createPool(
+    { connectionString: url, max: 1, idleTimeoutMillis: 0, query_timeout: 0 },
+    session,
+    log,
+  );
   const queries = createPool({ connectionString: url, max: connections }, session, log);
   return {
     kind: 'postgres',
     commits,
     queries,
+    commitMs: QUERY_TIMEOUT_MS,
+    waitsForStandby: (client) => waitsForStandby(client, queries),
     close: async () => {
       await Promise.all([commits.end(), queries.end()]);
     },
@@ -87,12 +101,22 @@ async function openEmbedded({ dataDir, log }: DatabaseOptions): Promise<Database
     kind: 'embedded',
     commits: pool,
     queries: pool,
+    commitMs: QUERY_TIMEOUT_MS,
+    waitsForStandby: () => Promise.resolve(false),
     close: async () => {
       await pool.end();
       await embedded.close();
     },
   };
 }
+
+/** A statement that does not wait longer, whatever the pool's default is; the type of the driver does not know that. */
+function limited(text: string): QueryConfig {
+  return Object.assign({ text }, { query_timeout: QUERY_TIMEOUT_MS });
+}
+
+/** The process of Postgres behind a connection; what the protocol says of it would be a pooler's. */
+const backends = new WeakMap<object, number | undefined>();
 
 function createPool(config: PoolConfig, session: string, log: Log): Pool {
   const pool = new Pool({
@@ -102,7 +126,9 @@ function createPool(config: PoolConfig, session: string, log: Log): Pool {
     keepAlive: true,
     // oxlint-disable-next-line typescript/no-misused-promises -- the pool awaits it, though its type does not say so
     onConnect: async (client) => {
-      await client.query(session);
+      await client.query(limited(session));
+      const { rows } = await client.query<{ pid: number }>(limited('select pg_backend_pid() as pid'));
+      backends.set(client, rows[0]?.pid);
     },
     ...config,
   });
@@ -156,20 +182,9 @@ export function isAboutTheData(error: unknown): boolean {
   return DATA_CLASSES.has(sqlStateOf(error)?.slice(0, 2) ?? '');
 }
 
-/** Whether a statement was given up since its answer did not come in time; it may have done its work. */
-export function isTimeout(error: unknown): boolean {
-  // The driver has no code for it.
-  return error instanceof Error && error.message === 'Query read timeout';
-}
-
 /** What errors of one cause have in common. */
 export function kindOf(error: unknown): string {
   return sqlStateOf(error) ?? messageOf(error);
-}
-
-/** How long a statement of a pool may take, in milliseconds. */
-export function timeoutOf(pool: Pool): number {
-  return pool.options.query_timeout ?? QUERY_TIMEOUT_MS;
 }
 
 function sqlStateOf(error: unknown): string | null {
@@ -179,19 +194,97 @@ function sqlStateOf(error: unknown): string | null {
 }
 
 /** Runs `work` in one transaction on a connection of its own; rolled back if it throws. */
-export async function transaction<T>(pool: Pool, work: (client: PoolClient) => Promise<T>): Promise<T> {
-  const client = await checkOut(pool);
-  try {
+export function transaction<T>(pool: Pool, work: (client: PoolClient) => Promise<T>): Promise<T> {
+  return confirmed(pool, async (client) => {
     await client.query('begin');
     const result = await work(client);
     await client.query('commit');
+    return result;
+  });
+}
+
+/** The function of Postgres in which a commit waits for synchronous standbys; a warning's code and language say less. */
+const WAIT_FOR_STANDBY = 'SyncRepWaitForLSN';
+
+/**
+ * Runs `work` on a connection of its own, which is closed if it throws.
+ * @throws also when a commit has been cancelled (`pg_cancel_backend`) while it waited for a synchronous standby: Postgres
+ * reports success, and says with a warning that the standby may not have it. It stays committed here, so what is tried
+ * again is there twice. No other warning counts: one that comes with every statement would be an outage.
+ */
+export async function confirmed<T>(pool: Pool, work: (client: PoolClient) => Promise<T>): Promise<T> {
+  const client = await checkOut(pool);
+  let warning: string | undefined;
+  const onNotice = ({ routine, message }: { routine: string | undefined; message: string | undefined }) => {
+    if (routine === WAIT_FOR_STANDBY) warning = message;
+  };
+  client.on('notice', onNotice);
+  try {
+    const result = await work(client);
+    if (warning !== undefined) throw new Error(`no standby has confirmed the commit: ${warning}`);
     client.release();
     return result;
   } catch (error) {
     // Closing the connection rolls back, and never waits for a server that does not answer.
     client.release(true);
     throw error;
+  } finally {
+    client.off('notice', onNotice);
   }
+}
+
+/** A commit that was given up since it took too long; it may have done its work. */
+export class CommitTimeout extends Error {}
+
+/**
+ * Commits what `work` writes, as {@link confirmed} does. Whatever takes too long is given up, and its connection with it; but
+ * not while it waits for a synchronous standby: tried again it would wait a second time, beside the first, with one
+ * connection of Postgres less each time.
+ * @param ms - how long it may take
+ * @throws {@link CommitTimeout}; what `pg` throws
+ */
+export async function commit(
+  database: Pick<Database, 'commits' | 'waitsForStandby'>,
+  ms: number,
+  log: Log,
+  work: (client: PoolClient) => Promise<void>,
+): Promise<void> {
+  let givenUp: CommitTimeout | undefined;
+  const look = async (client: PoolClient, isOver: () => boolean) => {
+    const isReplicating = await database.waitsForStandby(client);
+    if (isOver()) return;
+    if (isReplicating) {
+      log.error('a commit waits for a standby: nothing is acknowledged until one confirms it');
+    } else {
+      givenUp = new CommitTimeout(`a commit has taken more than ${ms} ms`);
+      // A connection that has a statement is cut, not asked to end.
+      await client.end();
+    }
+  };
+  try {
+    await confirmed(database.commits, async (client) => {
+      let isOver = false;
+      // Does not reject.
+      const timer = setInterval(() => void look(client, () => isOver), ms);
+      try {
+        await work(client);
+      } finally {
+        isOver = true;
+        clearInterval(timer);
+      }
+    });
+  } catch (error) {
+    throw givenUp ?? error;
+  }
+}
+
+async function waitsForStandby(client: PoolClient, queries: Pool): Promise<boolean> {
+  const question = queries.query<{ isWaiting: boolean }>(
+    `select exists (select from pg_stat_activity where pid = $1 and wait_event = 'SyncRep') as "isWaiting"`,
+    [backends.get(client)],
+  );
+  if ((await withDeadline(question, PROBE_MS)) === 'late') return false;
+  return (await question).rows[0]?.isWaiting === true;
 }
 
 /**
@@ -228,7 +321,7 @@ export class DatabaseProbe {
     const { queries, commits } = this.#database;
     // Its turn behind a crowd of loads may come too late, though the database answers every one of them.
     const pool = queries.waitingCount > 0 ? commits : queries;
-    const isThere = (await withDeadline(pool.query('select 1'), PROBE_MS)) === 'done';
+    const isThere = (await withDeadline(pool.query(limited('select 1')), PROBE_MS)) === 'done';
     setTimeout(() => (this.#answer = undefined), PROBE_SERVES_MS).unref();
     return isThere;
   }

@@ -19,6 +19,7 @@ interface StoredRow {
   bytes: Buffer | null;
   checksum: number | null;
   version: string | null;
+  isReplicated: boolean | null;
 }
 
 /** Reads documents from snapshots and update log, and folds the one into the other. Knows nothing of open documents. */
@@ -102,10 +103,11 @@ export class DocumentStore {
    */
   async read(name: string, client: Pool | PoolClient = this.#pool): Promise<StoredDocument | null> {
     const { rows } = await client.query<StoredRow>(
-      `select d.id as document, null::bigint as row, s.state as bytes, s.checksum, s.xmin::text as version
+      `select d.id as document, null::bigint as row, s.state as bytes, s.checksum, s.xmin::text as version,
+           current_setting('synchronous_standby_names') <> '' as "isReplicated"
          from indelible.documents d left join indelible.snapshots s on s.document = d.id where d.name = $1
        union all
-       select u.document, u.id, u.update, u.checksum, null
+       select u.document, u.id, u.update, u.checksum, null, null
          from indelible.updates u join indelible.documents d on d.id = u.document
          where d.name = $1 and u.quarantined is null
        order by row nulls first`,
@@ -122,7 +124,8 @@ export class DocumentStore {
     const damaged = tail.filter(({ update, checksum }) => checksumOf(update) !== checksum);
     if (damaged.length > 0) await this.#quarantine(client, name, head.document, damaged, 'checksum');
     const sound = damaged.length === 0 ? tail : tail.filter((row) => !damaged.includes(row));
-    return { id: head.document, snapshot: head.bytes, version: head.version, tail: sound };
+    const { document: id, bytes: snapshot, version, isReplicated } = head;
+    return { id, snapshot, version, tail: sound, isReplicated: isReplicated === true };
   }
 
   /**

@@ -1,4 +1,5 @@
 import type { Pool } from 'pg';
+import { confirmed } from './database.ts';
 
 /** Whose access was taken back, and when (milliseconds since 1970, by the clock of the database). */
 interface StoredRevocation {
@@ -21,12 +22,14 @@ export class RevocationStore {
 
   /** Stores a revocation as of now. */
   async save(document: string | null, user: string | null): Promise<StoredRevocation> {
-    const { rows } = await this.#pool.query<StoredRevocation>(
-      `insert into indelible.revocations (document, "user", revoked_at) values ($1, $2, clock_timestamp())
-       on conflict (document, "user") do update
-         set revoked_at = greatest(revocations.revoked_at, excluded.revoked_at)
-       returning ${COLUMNS}`,
-      [document, user],
+    const { rows } = await confirmed(this.#pool, (client) =>
+      client.query<StoredRevocation>(
+        `insert into indelible.revocations (document, "user", revoked_at) values ($1, $2, clock_timestamp())
+         on conflict (document, "user") do update
+           set revoked_at = greatest(revocations.revoked_at, excluded.revoked_at)
+         returning ${COLUMNS}`,
+        [document, user],
+      ),
     );
     return rows[0] as StoredRevocation;
   }

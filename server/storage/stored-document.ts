@@ -20,6 +20,8 @@ export interface StoredDocument extends StoredContent {
   readonly id: string;
   /** Of the snapshot's row (`xmin`): another one means that it was replaced since. */
   readonly version: string | null;
+  /** Whether commits wait for standbys: some of it may be there only because Postgres has crashed while one did. */
+  readonly isReplicated: boolean;
 }
 
 /** A row that cannot be applied, and what it throws. */

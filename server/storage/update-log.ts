@@ -1,9 +1,9 @@
 import { crc32 } from 'node:zlib';
-import type { Pool } from 'pg';
+import type { PoolClient } from 'pg';
 import { failpoint } from '../failpoints.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
-import { isAboutTheData, isTimeout, kindOf, timeoutOf } from './database.ts';
+import { CommitTimeout, type Database, commit, isAboutTheData, kindOf } from './database.ts';
 
 /**
  * Commits start at most this often under load. Measured in a prototype at 1,000 edits/s: 281 µs of CPU an edit when
@@ -27,6 +27,9 @@ const MAX_PATIENCE = 16;
 /** An error that stays the same is logged this often. */
 const LOG_AGAIN_MS = 60_000;
 
+/** The update of a row that is not written. */
+const NOTHING = new Uint8Array();
+
 interface Row {
   readonly document: string;
   readonly update: Uint8Array;
@@ -36,13 +39,19 @@ interface Row {
   readonly sequence: number;
 }
 
+/** What it needs of the database. */
+type CommitDatabase = Pick<Database, 'commits' | 'commitMs' | 'waitsForStandby'>;
+
 /** What the log tells its owner. Called synchronously; must not throw. */
 export interface UpdateLogEvents {
   /** Every update up to this sequence number is committed; `documents` are those of the last commit. */
   committed(sequence: number, documents: Iterable<string>): void;
   /** The queue has reached its limit (`true`), or has room again (`false`). */
   full(isFull: boolean): void;
-  /** Postgres refuses the updates of this document for good; they are dropped here and were never acknowledged. */
+  /**
+   * What this document holds in memory will not be durable: Postgres refuses its updates for good, and they are dropped here,
+   * or it is no more the one that the document was loaded from. Nothing of that was acknowledged.
+   */
   refused(document: string, error: unknown): void;
 }
 
@@ -54,7 +63,7 @@ export interface UpdateLogEvents {
  * While Postgres is away the batch at the head is tried again until it is back; nothing is dropped.
  */
 export class UpdateLog {
-  readonly #pool: Pool;
+  readonly #database: CommitDatabase;
   readonly #limitBytes: number;
   readonly #events: UpdateLogEvents;
   readonly #log: Log;
@@ -65,7 +74,9 @@ export class UpdateLog {
   #queuedBytes = 0;
   #isFull = false;
   readonly #waitingRows = new Map<string, number>();
+  /** Of documents, as they are where this connection leads. */
   readonly #ids = new Map<string, string>();
+  #connection: PoolClient | undefined;
 
   #appended = 0;
   #committed = 0;
@@ -83,10 +94,10 @@ export class UpdateLog {
   #waiters: { sequence: number; resolve: () => void }[] = [];
 
   constructor(
-    pool: Pool,
+    database: CommitDatabase,
     options: { limitBytes: number; events: UpdateLogEvents; log: Log; metrics: Metrics },
   ) {
-    this.#pool = pool;
+    this.#database = database;
     this.#limitBytes = options.limitBytes;
     this.#events = options.events;
     this.#log = options.log;
@@ -135,6 +146,14 @@ export class UpdateLog {
     const sequence = this.#appended;
     if (this.#committed >= sequence || this.#closed) return Promise.resolve();
     return new Promise((resolve) => this.#waiters.push({ sequence, resolve }));
+  }
+
+  /**
+   * Queues nothing of a document, but its number is committed only when everything that was in the database before is
+   * confirmed by a synchronous standby too.
+   */
+  confirm(document: string): number {
+    return this.append(document, NOTHING, null);
   }
 
   /** Tells the id of a document that has been read, which saves the first commit from looking it up. */
@@ -206,7 +225,7 @@ export class UpdateLog {
   /** @returns whether nothing of the batch waits any more; `false` when it must be tried again. Does not reject. */
   async #write(batch: Row[]): Promise<boolean> {
     try {
-      await this.#insert(batch);
+      await this.#commit(batch);
       return true;
     } catch (error) {
       this.#metrics.commitFailures.inc();
@@ -223,7 +242,7 @@ export class UpdateLog {
   async #writeOneByOne(batch: Row[]): Promise<boolean> {
     for (const document of new Set(batch.map((row) => row.document))) {
       try {
-        await this.#insert(batch.filter((row) => row.document === document));
+        await this.#commit(batch.filter((row) => row.document === document));
       } catch (error) {
         if (!isAboutTheData(error)) {
           this.#failed(batch, error);
@@ -243,7 +262,7 @@ export class UpdateLog {
   #failed(batch: Row[], error: unknown): void {
     this.#failures += 1;
     if (batch.length > 1) this.#mostRows = Math.ceil(batch.length / 2);
-    else if (isTimeout(error)) this.#patience = Math.min(this.#patience * 2, MAX_PATIENCE);
+    else if (error instanceof CommitTimeout) this.#patience = Math.min(this.#patience * 2, MAX_PATIENCE);
     this.#tell(error);
   }
 
@@ -259,18 +278,46 @@ export class UpdateLog {
     );
   }
 
-  async #insert(batch: Row[]): Promise<void> {
-    await this.#findIds(batch);
+  /** On one connection, since what is known goes with it. */
+  #commit(batch: Row[]): Promise<void> {
+    return commit(this.#database, this.#database.commitMs * this.#patience, this.#log, async (client) => {
+      if (client !== this.#connection) this.#moved(this.#connection !== undefined);
+      this.#connection = client;
+      const rows = batch.filter(({ update }) => update !== NOTHING);
+      // Something has to be written, or the commit would not wait.
+      if (rows.length === 0) await client.query(`select pg_logical_emit_message(true, 'indelible', '')`);
+      else {
+        await this.#findIds(client, rows);
+        await this.#insert(client, rows);
+      }
+    });
+  }
+
+  /**
+   * A new connection may lead to a standby that was promoted without the last documents, and gives their ids to others: rows
+   * with such an id would be nobody's, or somebody else's. And what is still to be confirmed may not be there.
+   */
+  #moved(hasLoaded: boolean): void {
+    this.#ids.clear();
+    if (!hasLoaded) return;
+    const error = new Error(
+      'the database went away before it had confirmed what the document was loaded with',
+    );
+    for (const { document, update } of this.#queue)
+      if (update === NOTHING) this.#events.refused(document, error);
+  }
+
+  async #insert(client: PoolClient, batch: Row[]): Promise<void> {
     // One binary parameter cut up by Postgres: an array of bytea would travel as text, at twice the bytes.
     let offset = 1;
     const offsets = batch.map(({ update }) => (offset += update.byteLength) - update.byteLength);
     failpoint('commit.before');
-    const statement = {
-      text: `insert into indelible.updates (document, author, created_at, checksum, update)
-        select document, author, to_timestamp(time / 1000), checksum, substr($1::bytea, start, bytes)
-        from unnest($2::bigint[], $3::text[], $4::float8[], $5::int[], $6::int[], $7::int[])
-          as row (document, author, time, checksum, start, bytes)`,
-      values: [
+    await client.query(
+      `insert into indelible.updates (document, author, created_at, checksum, update)
+       select document, author, to_timestamp(time / 1000), checksum, substr($1::bytea, start, bytes)
+       from unnest($2::bigint[], $3::text[], $4::float8[], $5::int[], $6::int[], $7::int[])
+         as row (document, author, time, checksum, start, bytes)`,
+      [
         Buffer.concat(batch.map(({ update }) => update)),
         batch.map(({ document }) => this.#ids.get(document)),
         batch.map(({ author }) => author),
@@ -279,22 +326,20 @@ export class UpdateLog {
         offsets,
         batch.map(({ update }) => update.byteLength),
       ],
-      query_timeout: timeoutOf(this.#pool) * this.#patience,
-    };
-    await this.#pool.query(statement);
+    );
     failpoint('commit.after');
   }
 
   /** A document gets its row with its first update, so that opening one leaves nothing behind. */
-  async #findIds(batch: Row[]): Promise<void> {
+  async #findIds(client: PoolClient, batch: Row[]): Promise<void> {
     const unknown = new Set(batch.map(({ document }) => document).filter((name) => !this.#ids.has(name)));
     if (unknown.size === 0) return;
     const names = [[...unknown]];
-    await this.#pool.query(
+    await client.query(
       'insert into indelible.documents (name) select unnest($1::text[]) on conflict (name) do nothing',
       names,
     );
-    const { rows } = await this.#pool.query<{ id: string; name: string }>(
+    const { rows } = await client.query<{ id: string; name: string }>(
       'select id, name from indelible.documents where name = any($1::text[])',
       names,
     );
@@ -307,7 +352,7 @@ export class UpdateLog {
     this.#failures = 0;
     this.#patience = 1;
     this.#loggedAt.clear();
-    if (ms < timeoutOf(this.#pool) * QUICK) this.#mostRows = Math.min(this.#mostRows * 2, BATCH_ROWS);
+    if (ms < this.#database.commitMs * QUICK) this.#mostRows = Math.min(this.#mostRows * 2, BATCH_ROWS);
     this.#metrics.commitSeconds.observe(ms / 1000);
     this.#metrics.commitRows.observe(batch.length);
     this.#removeHead(batch);

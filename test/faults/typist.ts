@@ -20,6 +20,8 @@ export interface Typist {
   readonly doc: Y.Doc;
   /** Frames with edits that are on their way. */
   readonly onTheirWay: number;
+  /** Whether everything that was typed is acked. */
+  readonly isSettled: boolean;
   /** Types one element, in one of many ways, makes some noise, and is offline at times. */
   type(): void;
   /** Closes the line until the next edit. */
@@ -64,6 +66,9 @@ export function startTypist(options: {
     doc,
     get onTheirWay() {
       return acks.onTheirWay;
+    },
+    get isSettled() {
+      return acks.isSettled;
     },
     type() {
       if (offlineEdits > 0 && (offlineEdits -= 1) === 0) comeBack();

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { Client } from 'pg';
 import { inject } from 'vitest';
-import { PostgresCluster } from '../setup/postgres-cluster.ts';
+import { type ClusterOptions, PostgresCluster } from '../setup/postgres-cluster.ts';
 import { atTestEnd } from './cleanup.ts';
 
 export interface TestDatabase {
@@ -21,17 +21,23 @@ export async function createDatabase(): Promise<TestDatabase> {
   return { url: url.href, drop };
 }
 
+type OwnCluster = Omit<ClusterOptions, 'installation' | 'runDirectory'>;
+
 /** A cluster of the test's own, to kill, freeze and restart; disposed of at the end of the test. */
-export async function startPostgres(
-  options: { settings?: Record<string, string> } = {},
-): Promise<PostgresCluster> {
+export async function startPostgres(options: OwnCluster = {}): Promise<PostgresCluster> {
+  const cluster = createPostgres(options);
+  await cluster.initialise();
+  await cluster.start();
+  return cluster;
+}
+
+/** As {@link startPostgres}, but neither initialised nor started. */
+export function createPostgres(options: OwnCluster = {}): PostgresCluster {
   const installation = inject('postgresInstallation');
   if (installation === null)
     throw new Error('no Postgres to start on this machine: see test/setup/services.ts');
   const cluster = new PostgresCluster({ ...options, installation, runDirectory: inject('runDirectory') });
   atTestEnd(() => cluster.dispose());
-  await cluster.initialise();
-  await cluster.start();
   return cluster;
 }
 

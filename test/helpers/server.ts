@@ -39,13 +39,18 @@ export interface ServerProcess extends RunningProcess {
   url: string;
 }
 
-/** A server in a process of its own, listening; killed at the end of the test. */
+/**
+ * A server in a process of its own, listening; killed at the end of the test.
+ * @param cwd - where its source is, if it is another one than this
+ */
 export async function spawnServer(
   storage: Storage,
   env: Record<string, string> = {},
+  cwd?: string,
 ): Promise<ServerProcess> {
   const port = env['PORT'] ?? String(await freePort());
   const child = await startNode(['server/main.ts', 'serve'], {
+    ...(cwd !== undefined && { cwd }),
     env: { ...environmentOf(storage), PORT: port, DRAIN_MS: '0', LOG_LEVEL: 'warn', ...env },
   });
   await child.line(/Indelible is ready/, 30_000);

@@ -180,9 +180,9 @@ async function createHub(write: (line: string) => void): Promise<Hub> {
       throw new Error('broken');
     }
   }
-  const { commits, queries } = await openStorage(await migratedStorage());
+  const database = await openStorage(await migratedStorage());
   const [log, metrics] = [createLog('warn', { write }), new Metrics()];
-  const updateLog = new ForgetfulLog(commits, {
+  const updateLog = new ForgetfulLog(database, {
     limitBytes: 2 ** 20,
     events: { committed: (...args) => hub.committed(...args), full() {}, refused() {} },
     log,
@@ -190,7 +190,7 @@ async function createHub(write: (line: string) => void): Promise<Hub> {
   });
   atTestEnd(() => updateLog.close());
   const hub = new Hub({
-    store: new DocumentStore(queries, log, metrics),
+    store: new DocumentStore(database.queries, log, metrics),
     updateLog,
     access: new Access(allowEverybody, new Revocations()),
     onLoad: undefined,

@@ -1,11 +1,15 @@
+import { execFile } from 'node:child_process';
 import { chmod, mkdir, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import { bornAt, family, signal } from '../helpers/process-table.ts';
 
+const run = promisify(execFile);
+
 /*
- * One directory in the system's temp directory for each run of the suite. It holds the run's clusters and logs, and in
+ * One directory in the system's temp directory for each run of the suite. It holds the run's clusters, their mounts and logs, and in
  * `processes/` one file for every process that the run started, so that whoever finds the directory later can end
  * what is left of the run and remove it. Its name says whose it is:
  *
@@ -49,7 +53,17 @@ export async function strikeProcess(runDirectory: string, pid: number): Promise<
 export async function sweepRun(runDirectory: string): Promise<void> {
   const pids = await readdir(join(runDirectory, 'processes')).catch(() => []);
   await Promise.all(pids.map((pid) => endProcess(runDirectory, Number(pid))));
+  await unmountBelow(runDirectory);
   await rm(runDirectory, { recursive: true, force: true, maxRetries: 5 });
+}
+
+/** Unmounts every file system that a test has mounted below a directory; only on Linux is there any. */
+export async function unmountBelow(directory: string): Promise<void> {
+  const mounts = await readFile('/proc/self/mounts', 'utf8').catch(() => '');
+  const points = mounts.split('\n').flatMap((line) => line.split(' ')[1] ?? []);
+  // Lazily, since somebody who stands in one must not keep the directory from being removed.
+  for (const point of points.filter((path) => path.startsWith(`${directory}/`)))
+    await run('umount', ['--lazy', point]);
 }
 
 /** Sweeps the directories of runs on this host whose runner is dead. */

@@ -1,10 +1,11 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { Client } from 'pg';
 import { expect, inject, test } from 'vitest';
 import { atTestEnd } from '../helpers/cleanup.ts';
+import { canMount } from '../helpers/mounts.ts';
 import { createDatabase, startPostgres } from '../helpers/postgres.ts';
 import { bornAt } from '../helpers/process-table.ts';
 import { startNode } from '../helpers/processes.ts';
@@ -67,8 +68,8 @@ test('[T3] the suite has a real Redis', async () => {
   socket.destroy();
 });
 
-/** A run that starts one service and is then killed; with or without a keeper. */
-async function killedRun(keeper: boolean): Promise<{ directory: string; service: number }> {
+/** A run that starts one service, does some work, and is then killed; with or without a keeper. */
+async function killedRun(keeper: boolean, work = ''): Promise<{ directory: string; service: number }> {
   // The service belongs to this test and not to the killed run, or nobody would collect it when it has exited.
   const service = spawn('sleep', ['600']);
   atTestEnd(() => service.kill('SIGKILL'));
@@ -80,6 +81,7 @@ async function killedRun(keeper: boolean): Promise<{ directory: string; service:
      const directory = await createRunDirectory();
      ${keeper ? 'startKeeper(directory);' : ''}
      await enterProcess(directory, ${service.pid}, 'SIGTERM');
+     ${work}
      console.log('directory ' + directory);
      setInterval(() => {}, 1_000);`,
   ]);
@@ -103,3 +105,19 @@ test('[T5] what a run left behind together with its keeper is cleared away by th
   expect(bornAt(service)).toBeUndefined();
   expect(existsSync(inject('runDirectory'))).toBe(true);
 });
+
+test.skipIf(!(await canMount())).each([true, false])(
+  '[T40] a file system that a killed run has mounted is unmounted, with a keeper (%s) or by the next run',
+  async (keeper) => {
+    const { directory } = await killedRun(
+      keeper,
+      `const { execFileSync } = await import('node:child_process');
+       execFileSync('mkdir', [directory + '/disk']);
+       execFileSync('mount', ['-t', 'tmpfs', 'indelible-test', directory + '/disk']);
+       execFileSync('touch', [directory + '/disk/file']);`,
+    );
+    if (!keeper) await sweepDeadRuns();
+    await expect.poll(() => existsSync(directory), { timeout: 10_000 }).toBe(false);
+    expect(readFileSync('/proc/self/mounts', 'utf8')).not.toContain(directory);
+  },
+);

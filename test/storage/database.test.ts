@@ -20,18 +20,21 @@ async function settingOf(database: Awaited<ReturnType<typeof openStorage>>, name
   return rows[0]?.value;
 }
 
-test('[L3] synchronous_commit is on, though the role, the database and the server say off', async () => {
-  const cluster = await startPostgres({ settings: { synchronous_commit: 'off' } });
+test('[L3] synchronous_commit is on and statement_timeout off, whatever the role, the database and the server say', async () => {
+  const cluster = await startPostgres({ settings: { synchronous_commit: 'off', statement_timeout: '1s' } });
   const before = await openStorage({ databaseUrl: cluster.url });
   await before.queries.query(`alter role current_user set synchronous_commit = off`);
+  await before.queries.query(`alter role current_user set statement_timeout = '2s'`);
   await before.queries.query(
     `alter database ${new URL(cluster.url).pathname.slice(1)} set synchronous_commit = off`,
   );
 
   const database = await openStorage({ databaseUrl: cluster.url });
   for (const pool of [database.commits, database.queries]) {
-    const { rows } = await pool.query('show synchronous_commit');
-    expect(rows).toEqual([{ synchronous_commit: 'on' }]);
+    const { rows } = await pool.query(
+      `select current_setting('synchronous_commit') as commit, current_setting('statement_timeout') as timeout`,
+    );
+    expect(rows).toEqual([{ commit: 'on', timeout: '0' }]);
   }
 });
 

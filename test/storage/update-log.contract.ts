@@ -37,7 +37,7 @@ export function updateLogContract(kind: StorageKind): void {
       const commits: TestLog['commits'] = [];
       const refused: string[] = [];
       const full: boolean[] = [];
-      const log = new UpdateLog(database.commits, {
+      const log = new UpdateLog(database, {
         limitBytes: options.limitBytes ?? 1024 * 1024,
         events: {
           committed: (sequence, documents) => commits.push({ sequence, documents: [...documents] }),

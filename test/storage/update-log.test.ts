@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { Pool } from 'pg';
+import type { Pool } from 'pg';
 import { pino } from 'pino';
 import { expect, test, vi } from 'vitest';
 import { Metrics } from '../../server/metrics.ts';
@@ -27,12 +27,16 @@ function startFailing(errors: (attempt: number) => Error) {
   const lines: Line[] = [];
   let attempts = 0;
   const fail = () => Promise.reject(errors((attempts += 1)));
-  const log = new UpdateLog({ query: fail, options: {} } as unknown as Pool, {
-    ...LIMITS,
-    events: EVENTS,
-    log: pino({}, { write: (line: string) => void lines.push(JSON.parse(line) as Line) }),
-    metrics: new Metrics(),
-  });
+  const commits = { connect: fail } as unknown as Pool;
+  const log = new UpdateLog(
+    { commits, commitMs: STATEMENT_MS, waitsForStandby: () => Promise.resolve(false) },
+    {
+      ...LIMITS,
+      events: EVENTS,
+      log: pino({}, { write: (line: string) => void lines.push(JSON.parse(line) as Line) }),
+      metrics: new Metrics(),
+    },
+  );
   atTestEnd(() => log.close());
   log.append('a', new Uint8Array(2), null);
   const told = () => lines.map(({ err }) => err.message);
@@ -61,11 +65,12 @@ async function startOver(bytesPerSecond: number) {
   const database = await openStorage({ databaseUrl: url });
   await migrate(database, pino({ level: 'silent' }));
   const proxy = await startProxy(url);
-  const pool = new Pool({ connectionString: proxy.url, max: 1, query_timeout: STATEMENT_MS });
-  pool.on('error', () => {});
-  atTestEnd(() => pool.end());
+  const over = await openStorage({ databaseUrl: proxy.url });
   const metrics = new Metrics();
-  const log = new UpdateLog(pool, { ...LIMITS, events: EVENTS, log: pino({ level: 'silent' }), metrics });
+  const log = new UpdateLog(
+    { ...over, commitMs: STATEMENT_MS },
+    { ...LIMITS, events: EVENTS, log: pino({ level: 'silent' }), metrics },
+  );
   atTestEnd(() => log.close());
   proxy.slow({ bytesPerSecond });
   const rows = async () => {
@@ -98,7 +103,7 @@ test('[L8] one row that is too much gets more time', async () => {
 });
 
 test('[L10] Postgres gives up what waits for a lock before the server does, and the locks of a server that is gone', async () => {
-  const { commits, queries } = await openStorage(await createStorage('postgres'));
+  const { commits, queries, commitMs } = await openStorage(await createStorage('postgres'));
   for (const pool of [commits, queries]) {
     const { rows } = await pool.query<{ name: string; setting: number }>(
       `select name, setting::int from pg_settings where name in
@@ -106,7 +111,7 @@ test('[L10] Postgres gives up what waits for a lock before the server does, and 
     );
     const settings = new Map(rows.map(({ name, setting }) => [name, setting]));
     expect(settings.get('lock_timeout')).toBeGreaterThan(0);
-    expect(settings.get('lock_timeout')).toBeLessThan(pool.options.query_timeout ?? 0);
+    expect(settings.get('lock_timeout')).toBeLessThan(commitMs);
     expect(settings.get('idle_in_transaction_session_timeout')).toBe(60_000);
     expect(settings.get('tcp_keepalives_idle')).toBe(10);
     expect(settings.get('tcp_keepalives_count')).toBe(3);
