@@ -53,8 +53,8 @@ export class StateAnswers {
   }
 
   /**
-   * The frame with what a question's state vector lacks. Shared between all who use the plain name for an address, which y-websocket
-   * does too: never written to.
+   * The frame with what a question's state vector lacks. Shared between all who use the plain name for an address, which
+   * y-websocket does too: never written to.
    */
   frame(address: string, question: Question): Uint8Array {
     const { update, frame } = this.#answer(question);

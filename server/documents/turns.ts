@@ -25,11 +25,16 @@ export class Turns {
     this.#isBegun = true;
     this.#left = TURN_BYTES;
     const since = performance.now();
-    this.#work();
-    setTimeout(() => {
-      this.#isBegun = false;
-      if (this.#waiting.length > 0) this.#begin();
-    }, performance.now() - since);
+    try {
+      this.#work();
+    } finally {
+      setTimeout(() => this.#end(), performance.now() - since);
+    }
+  }
+
+  #end(): void {
+    this.#isBegun = false;
+    if (this.#waiting.length > 0) this.#begin();
   }
 
   #work(): void {

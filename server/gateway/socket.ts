@@ -11,12 +11,6 @@ import type { Wire } from '../protocol/wire.ts';
 /** Pings that may go unanswered before a peer is taken for dead. */
 const MISSED_PINGS = 2;
 
-/**
- * Frames of one socket that are handled in one turn of the event loop; what has been read already is, too. A socket that brings
- * 50,000 at once, as it may, would keep everybody else waiting for half a second.
- */
-const TURN_FRAMES = 500;
-
 /** At this share of its limit a slow reader is spared presence, which is replaced by the next anyway. */
 const PRESENCE_SHARE = 0.25;
 
@@ -45,7 +39,6 @@ export class Socket implements HubSocket {
   #isPaused = false;
   #unpausedAt = this.#openedAt;
   #restTimer: NodeJS.Timeout | undefined;
-  #framesOfTurn = 0;
   #isReading = true;
   #isSpared = false;
   #isCorked = false;
@@ -144,7 +137,7 @@ export class Socket implements HubSocket {
   }
 
   #readOrNot(): void {
-    const isReading = !this.#isPaused && this.#restTimer === undefined && this.#framesOfTurn < TURN_FRAMES;
+    const isReading = !this.#isPaused && this.#restTimer === undefined;
     if (isReading === this.#isReading) return;
     this.#isReading = isReading;
     this.#missedPings = 0;
@@ -175,19 +168,8 @@ export class Socket implements HubSocket {
 
   #receive(data: Buffer, isBinary: boolean): void {
     this.#options.metrics.bytesIn.inc(data.byteLength);
-    this.#countFrame();
     if (isBinary) this.session.receive(data);
     else this.session.end('bad_frame');
-  }
-
-  #countFrame(): void {
-    this.#framesOfTurn += 1;
-    if (this.#framesOfTurn === TURN_FRAMES) this.#readOrNot();
-    if (this.#framesOfTurn > 1) return;
-    setImmediate(() => {
-      this.#framesOfTurn = 0;
-      this.#readOrNot();
-    });
   }
 
   /** Everything that is sent in this turn leaves in one system call. */
