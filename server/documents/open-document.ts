@@ -1,5 +1,5 @@
 import * as Y from 'yjs';
-import { sameBytes, type StoredDocument } from '../storage/stored-document.ts';
+import { applyUpdate, sameBytes, type StoredDocument } from '../storage/stored-document.ts';
 import type { Document } from './host.ts';
 import { Presence, type PresenceLimits } from './presence.ts';
 import { StateAnswers } from './state-answers.ts';
@@ -98,7 +98,7 @@ export class OpenDocument {
       // Yjs cuts a struct in two of which the document has a part, and throws when that part is not what comes: when
       // somebody else has claimed those clocks while the edit was on its way.
       const news = isCut ? Y.diffUpdate(bytes, Y.encodeStateVector(this.document)) : bytes;
-      Y.applyUpdate(this.document, news, origin);
+      applyUpdate(this.document, news, origin);
     } finally {
       this.#captured = undefined;
     }

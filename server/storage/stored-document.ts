@@ -37,9 +37,30 @@ export interface UnreadableRow {
  */
 export function applyStored(doc: Y.Doc, { snapshot, tail }: StoredContent): void {
   doc.transact(() => {
-    if (snapshot !== null) Y.applyUpdate(doc, snapshot);
-    for (const { update } of tail) Y.applyUpdate(doc, update);
+    if (snapshot !== null) applyUpdate(doc, snapshot);
+    for (const { update } of tail) applyUpdate(doc, update);
   });
+}
+
+/**
+ * Applies an update so that what waits for missing ones never holds clocks that the document has. Yjs keeps a struct aside as
+ * it came, though a part of it may be known by then, or become so: with other text in its place the document would be another
+ * one for each newcomer, and another one when it is loaded.
+ * @throws whatever Yjs throws
+ */
+export function applyUpdate(doc: Y.Doc, update: Uint8Array, origin?: unknown): void {
+  Y.applyUpdate(doc, update, origin);
+  // Each round leaves less of it.
+  for (let waiting = doc.store.pendingStructs; waiting !== null; waiting = doc.store.pendingStructs) {
+    if (!isPartlyKnown(doc, waiting.update)) return;
+    doc.store.pendingStructs = null;
+    Y.applyUpdateV2(doc, Y.diffUpdateV2(waiting.update, Y.encodeStateVector(doc)), origin);
+  }
+}
+
+function isPartlyKnown({ store }: Y.Doc, waiting: Uint8Array): boolean {
+  const { from } = Y.parseUpdateMetaV2(waiting);
+  return [...from].some(([client, clock]) => clock < Y.getState(store, client));
 }
 
 /**
@@ -55,7 +76,7 @@ export function findUnreadable(stored: StoredContent): UnreadableRow[] {
   for (const row of stored.tail) {
     try {
       const aside = doc.store.pendingStructs?.update;
-      Y.applyUpdate(doc, row.update);
+      applyUpdate(doc, row.update);
       readable.push(row);
       if (doc.store.pendingStructs !== null && doc.store.pendingStructs.update !== aside) kept.push(row);
     } catch (error) {
