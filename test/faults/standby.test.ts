@@ -174,6 +174,8 @@ test('[F50] what a document was loaded with is not acknowledged either before a 
   // What waited for the standby is there for everybody to read when the primary has recovered.
   await replicas.restartPrimary();
   await stage.startServer();
+  // Everybody repeats what the server has read there.
+  await Promise.all(typists.map((typist) => typist.synced(20_000)));
   for (const typist of typists) typist.type();
   // What is typed now reaches the others, so what was sent before it has been handled.
   const others = typists.flatMap((one) =>

@@ -26,6 +26,8 @@ export interface Typist {
   type(): void;
   /** Closes the line until the next edit. */
   drop(): void;
+  /** Holds when it has told the server what it has, and has been told the same. */
+  synced(deadlineMs?: number): Promise<void>;
   /** Comes back online, and holds when everything that was typed is acked. */
   settled(deadlineMs?: number): Promise<void>;
   /** How it stands, in words. */
@@ -86,6 +88,7 @@ export function startTypist(options: {
       if (offlineEdits > 0) comeBack();
       return client.sees(() => acks.isSettled, deadlineMs);
     },
+    synced: (deadlineMs) => client.synced(deadlineMs),
     standing: () => `${client.standing()}, ${acks.standing()}`,
     leave: () => client.destroy(),
     abandon() {
