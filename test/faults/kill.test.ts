@@ -120,8 +120,8 @@ async function killAgainAndAgain(stage: Stage, instants: readonly Instant[]): Pr
 }
 
 test.for<readonly [StorageKind, number]>([
-  ['postgres', scaled(40, 900)],
-  ['embedded', scaled(10, 100)],
+  ['postgres', scaled(40, 950)],
+  ['embedded', scaled(10, 50)],
 ])(
   `[F1] on %s, %i kills under load and at failpoints lose no acknowledged edit (SEED=${SEED})`,
   { timeout: scaled(300_000, 7_200_000) },

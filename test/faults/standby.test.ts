@@ -10,7 +10,7 @@ import { SEED, Stage, scaled } from './stage.ts';
 import { startTypist } from './typist.ts';
 import { hasNoMoreMemory, nothingIsLost } from './verdict.ts';
 
-const FAILOVERS = scaled(2, 60);
+const FAILOVERS = scaled(2, 20);
 /** Acks between two failovers, at most. */
 const ACKS = 200;
 /** How soon the first edit is acknowledged when a database is there again. */

@@ -8,7 +8,7 @@ import { checksumOf, UpdateLog, type UpdateLogEvents } from '../../server/storag
 import { type StorageKind, createStorage, openStorage } from '../helpers/storage.ts';
 
 /** As in the update log. */
-const COMMIT_INTERVAL_MS = 10;
+const COMMIT_INTERVAL_MS = 5;
 
 interface TestLog {
   log: UpdateLog;
