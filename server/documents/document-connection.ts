@@ -182,33 +182,31 @@ export class DocumentConnection {
       this.#nextQuestion = undefined;
       if (next !== undefined && !this.#isOver) this.#answer(next);
     };
+    // In the order of Hocuspocus: a client that has been told has then been asked, and has sent what we lack.
+    const own = Y.encodeStateVector(this.open.document);
+    this.#session.write(encodeSync(this.address, SyncStep.StateVector, own));
     const { answers } = this.open;
     const question = answers.ask(stateVector);
-    this.#hub.turns.take(() => {
+    const tell = () => {
       const bytes = this.#isOver ? 0 : this.#tell(question, onSent);
       answers.close();
       return bytes;
-    });
+    };
+    if (this.open.isSmall) tell();
+    else this.#hub.turns.take(tell);
   }
 
   /** @returns how many bytes it has sent. Never throws. */
   #tell(question: Question, onSent: () => void): number {
     try {
-      return this.#send(question, onSent);
+      const frame = this.open.answers.frame(this.address, question);
+      this.#session.write(frame, { onSent });
+      return frame.byteLength;
     } catch (error) {
       // What cannot be encoded is of no use to anybody.
       this.#hub.rebuild(this.open, error);
       return 0;
     }
-  }
-
-  #send(question: Question, onSent: () => void): number {
-    // In the order of Hocuspocus: a client that has been told has then been asked, and has sent what we lack.
-    const own = Y.encodeStateVector(this.open.document);
-    this.#session.write(encodeSync(this.address, SyncStep.StateVector, own));
-    const frame = this.open.answers.frame(this.address, question);
-    this.#session.write(frame, { onSent });
-    return frame.byteLength;
   }
 
   #receiveEdit(step: number, update: Uint8Array): void {
@@ -217,8 +215,7 @@ export class DocumentConnection {
     const shape = this.#check(update);
     if (shape === null) return;
     if (this.connection.readOnly) {
-      if (step === SyncStep.Missing && this.open.contains(update, shape))
-        this.#owe(this.open.lastSequence, since);
+      if (step === SyncStep.Missing && this.open.contains(update)) this.#owe(this.open.lastSequence, since);
       else this.#refuse(since);
       return;
     }

@@ -121,7 +121,13 @@ export class Hub implements SessionHub {
   /** The update log has committed everything up to `sequence`. */
   committed(sequence: number, documents: Iterable<string>): void {
     for (const acks of this.#owed) {
-      acks.settle(sequence);
+      try {
+        acks.settle(sequence);
+      } catch (error) {
+        // Others are owed theirs.
+        this.log.error({ err: error }, 'an ack could not be sent');
+        this.#owed.delete(acks);
+      }
       if (acks.isEmpty) this.#owed.delete(acks);
     }
     for (const name of documents) this.#host.unloadIfUnused(name);

@@ -14,6 +14,9 @@ const FOLD_MIN_ROWS = 100;
 const FOLD_MAX_ROWS = 5_000;
 const FOLD_SNAPSHOT_SHARE = 0.25;
 
+/** A document of this size is sent in the time of a large edit. */
+const SMALL_BYTES = 64 * 1024;
+
 /** Bounds; see the settings of the same names. */
 export interface DocumentLimits {
   readonly documentBytes: number;
@@ -78,7 +81,7 @@ export class OpenDocument {
       pendingBytes: (pendingStructs?.update.byteLength ?? 0) + (pendingDs?.byteLength ?? 0),
       storedBytes: this.#snapshotBytes + this.#tailBytes,
       limits: this.#limits,
-      contains: (bytes: Uint8Array, its: UpdateShape) => this.contains(bytes, its),
+      contains: (bytes: Uint8Array) => this.contains(bytes),
     };
     return weigh(scales, update, shape);
   }
@@ -118,23 +121,16 @@ export class OpenDocument {
     return store.pendingStructs !== null || store.pendingDs !== null;
   }
 
-  /**
-   * Whether an update holds nothing that the document lacks.
-   * @param shape - what the check of it has seen
-   */
-  contains(update: Uint8Array, { sections, deletionsAt }: UpdateShape): boolean {
+  /** Whether an update holds nothing that the document lacks. What waits for missing edits is lacking. */
+  contains(update: Uint8Array): boolean {
     // Asked again and again by who reads and sends what it has; the same until something changes.
     this.#snapshot ??= Y.snapshot(this.document);
-    if (Y.snapshotContainsUpdate(this.#snapshot, update)) return true;
-    const pending = this.document.store.pendingStructs;
-    if (pending === null) return false;
-    // What waits here is known too, though it is in no state vector.
-    const { to } = Y.parseUpdateMeta(pending.update);
-    const { store } = this.document;
-    const isKnown = ({ client, end }: UpdateShape['sections'][number]) =>
-      end <= Math.max(Y.getState(store, client), to.get(client) ?? 0);
-    const deletions = Uint8Array.of(0, ...update.subarray(deletionsAt));
-    return sections.every(isKnown) && Y.snapshotContainsUpdate(this.#snapshot, deletions);
+    return Y.snapshotContainsUpdate(this.#snapshot, update);
+  }
+
+  /** Whether sending all of it keeps nobody waiting. */
+  get isSmall(): boolean {
+    return this.#snapshotBytes + this.#tailBytes <= SMALL_BYTES;
   }
 
   /** Measures the time from the frame of an edit to its broadcast, which Hocuspocus does when this turn ends. */

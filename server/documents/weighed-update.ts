@@ -34,7 +34,7 @@ export interface Scales {
   readonly pendingBytes: number;
   readonly storedBytes: number;
   readonly limits: { readonly documentBytes: number; readonly pendingBytes: number };
-  contains(update: Uint8Array, shape: UpdateShape): boolean;
+  contains(update: Uint8Array): boolean;
 }
 
 /** Deleting is always possible, and so is what brings nothing new. */
@@ -42,7 +42,7 @@ export function weigh(scales: Scales, bytes: Uint8Array, shape: UpdateShape): We
   const { store } = scales.document;
   const known = shape.sections.map((section) => ({ ...section, state: Y.getState(store, section.client) }));
   const isPast = known.every(({ end, state }) => end <= state);
-  const isKnown = isPast && bytes.byteLength > LARGE_BYTES && scales.contains(bytes, shape);
+  const isKnown = isPast && bytes.byteLength > LARGE_BYTES && scales.contains(bytes);
   const decoded = once(() => Y.decodeUpdate(bytes));
   return {
     bytes,

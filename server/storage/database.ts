@@ -9,10 +9,11 @@ const CONNECT_TIMEOUT_MS = 5_000;
 /** A statement that takes longer has met a frozen server or a dead network path: the connection is given up. */
 const QUERY_TIMEOUT_MS = 15_000;
 /**
- * Every session: a default of `off` in the role, the database or the server would make every ack a lie. One of
- * `statement_timeout` only fails statements, but a batch that takes longer would be tried in vain for ever.
+ * Every session: a default of `off` in the role, the database or the server would make every ack a lie, and so would one that
+ * keeps back the warning of a commit that was cancelled while it waited for a standby. One of `statement_timeout` only fails
+ * statements, but a batch that takes longer would be tried in vain for ever.
  */
-const DURABLY = 'set synchronous_commit = on; set statement_timeout = 0';
+const DURABLY = 'set synchronous_commit = on; set client_min_messages = warning; set statement_timeout = 0';
 /**
  * Every session of Postgres. What is given up here goes on there: it would keep its connection while it waits for a lock, and
  * its locks while it waits for us, and another one comes with each attempt. So Postgres gives up, too: before us where it is a

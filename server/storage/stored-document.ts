@@ -59,8 +59,18 @@ export function applyUpdate(doc: Y.Doc, update: Uint8Array, origin?: unknown): v
 }
 
 function isPartlyKnown({ store }: Y.Doc, waiting: Uint8Array): boolean {
-  const { from } = Y.parseUpdateMetaV2(waiting);
-  return [...from].some(([client, clock]) => clock < Y.getState(store, client));
+  return startsOf(waiting).some(([client, clock]) => clock < Y.getState(store, client));
+}
+
+/** Where the edits of each client begin that wait; remembered, since they may be large, and wait while others type. */
+const starts = new WeakMap<Uint8Array, [client: number, clock: number][]>();
+
+function startsOf(waiting: Uint8Array): [client: number, clock: number][] {
+  const known = starts.get(waiting);
+  if (known !== undefined) return known;
+  const found = [...Y.parseUpdateMetaV2(waiting).from];
+  starts.set(waiting, found);
+  return found;
 }
 
 /**

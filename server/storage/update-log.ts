@@ -69,7 +69,7 @@ export class UpdateLog {
   readonly #log: Log;
   readonly #metrics: Metrics;
 
-  /** Rows that are not committed, oldest first; those before `#taken` are in the commit that is on its way. */
+  /** Rows that are not committed, oldest first; the first of them are in the commit that is on its way. */
   #queue: Row[] = [];
   #queuedBytes = 0;
   #isFull = false;
