@@ -109,6 +109,7 @@ function assemble(settings: Settings, options: ServerOptions, database: Database
       committed: (sequence, documents) => hub.committed(sequence, documents),
       full: (isFull) => sockets.pause(isFull),
       refused: (document, error) => hub.refused(document, error),
+      replaced: () => hub.databaseReplaced(),
     },
     log,
     metrics,

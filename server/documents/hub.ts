@@ -140,6 +140,15 @@ export class Hub implements SessionHub {
   }
 
   /**
+   * The database was replaced by a standby, which may lack what it had not received. What is here would be taken for known when
+   * clients repeat it: so all documents are loaded anew, and clients bring what they have of them.
+   */
+  databaseReplaced(): void {
+    const error = new Error('a standby has taken the place of the database');
+    for (const open of this.#documents.values()) this.rebuild(open, error);
+  }
+
+  /**
    * Drops a document from memory, once what it has in the log is committed, and lets its clients come back to one that
    * is rebuilt from storage. Nothing of a frame that threw was logged or acknowledged.
    */

@@ -1,4 +1,4 @@
-import { Pool, type PoolClient, type PoolConfig, type QueryConfig } from 'pg';
+import { Client, Pool, type PoolClient, type PoolConfig, type QueryConfig } from 'pg';
 import type { Log } from '../log.ts';
 import { IndelibleError, messageOf } from '../errors.ts';
 import { withDeadline } from '../lifecycle.ts';
@@ -39,6 +39,13 @@ export interface Database {
   readonly queries: Pool;
   /** A commit that takes longer has met a frozen server, a dead network path or a thin one, and is given up; milliseconds. */
   readonly commitMs: number;
+  /** The history that the database was writing when it was opened; see {@link Database.timelineOf}. */
+  readonly timeline: string | null;
+  /**
+   * The history that the server behind a connection writes: a standby begins another one when it is promoted. `null` where it
+   * is not known, as with the embedded database.
+   */
+  timelineOf(client: PoolClient): Promise<string | null>;
   /** Whether the process of Postgres behind a connection waits for a synchronous standby. Does not reject. */
   waitsForStandby(client: PoolClient): Promise<boolean>;
   close(): Promise<void>;
@@ -64,7 +71,9 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
   try {
     await waitUntilItAnswers(database, options.log);
     await warnOfWeakDurability(database, options.log);
-    return database;
+    return database.kind === 'embedded'
+      ? database
+      : { ...database, timeline: await timelineOf(database.queries) };
   } catch (error) {
     await database.close();
     throw error;
@@ -86,7 +95,9 @@ function openPostgres(url: string, { connections, log }: DatabaseOptions): Datab
     commits,
     queries,
     commitMs: QUERY_TIMEOUT_MS,
-    waitsForStandby: (client) => waitsForStandby(client, queries),
+    timeline: null,
+    timelineOf,
+    waitsForStandby: (client) => waitsForStandby(client, url),
     close: async () => {
       await Promise.all([commits.end(), queries.end()]);
     },
@@ -103,6 +114,8 @@ async function openEmbedded({ dataDir, log }: DatabaseOptions): Promise<Database
     commits: pool,
     queries: pool,
     commitMs: QUERY_TIMEOUT_MS,
+    timeline: null,
+    timelineOf: () => Promise.resolve(null),
     waitsForStandby: () => Promise.resolve(false),
     close: async () => {
       await pool.end();
@@ -279,13 +292,42 @@ export async function commit(
   }
 }
 
-async function waitsForStandby(client: PoolClient, queries: Pool): Promise<boolean> {
-  const question = queries.query<{ isWaiting: boolean }>(
-    `select exists (select from pg_stat_activity where pid = $1 and wait_event = 'SyncRep') as "isWaiting"`,
-    [backends.get(client)],
-  );
-  if ((await withDeadline(question, PROBE_MS)) === 'late') return false;
-  return (await question).rows[0]?.isWaiting === true;
+/** @throws when the connection breaks */
+async function timelineOf(client: Pool | PoolClient): Promise<string | null> {
+  try {
+    const { rows } = await client.query<{ timeline: string }>(
+      limited('select substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8) as timeline'),
+    );
+    return rows[0]?.timeline ?? null;
+  } catch (error) {
+    // Not everything that speaks like Postgres has these functions, or lets everybody call them.
+    if (sqlStateOf(error) === null) throw error;
+    return null;
+  }
+}
+
+/** Asks on a connection of its own: those of the pool may all be waiting for the standby, too. */
+async function waitsForStandby(client: PoolClient, url: string): Promise<boolean> {
+  const asker = new Client({
+    connectionString: url,
+    application_name: 'indelible',
+    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    query_timeout: CONNECT_TIMEOUT_MS,
+  });
+  asker.on('error', ignore);
+  try {
+    await asker.connect();
+    const { rows } = await asker.query<{ isWaiting: boolean }>(
+      `select exists (select from pg_stat_activity where pid = $1 and wait_event = 'SyncRep') as "isWaiting"`,
+      [backends.get(client)],
+    );
+    return rows[0]?.isWaiting === true;
+  } catch (error) {
+    // A server that refuses, since it has no connection left, is one that answers: another attempt would not help it.
+    return sqlStateOf(error) !== null;
+  } finally {
+    asker.end().catch(ignore);
+  }
 }
 
 /**

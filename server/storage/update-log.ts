@@ -40,7 +40,7 @@ interface Row {
 }
 
 /** What it needs of the database. */
-type CommitDatabase = Pick<Database, 'commits' | 'commitMs' | 'waitsForStandby'>;
+type CommitDatabase = Pick<Database, 'commits' | 'commitMs' | 'timeline' | 'timelineOf' | 'waitsForStandby'>;
 
 /** What the log tells its owner. Called synchronously; must not throw. */
 export interface UpdateLogEvents {
@@ -53,6 +53,8 @@ export interface UpdateLogEvents {
    * or it is no more the one that the document was loaded from. Nothing of that was acknowledged.
    */
   refused(document: string, error: unknown): void;
+  /** A standby was promoted in the place of the database, and may lack something of any document. */
+  replaced(): void;
 }
 
 /**
@@ -77,6 +79,7 @@ export class UpdateLog {
   /** Of documents, as they are where this connection leads. */
   readonly #ids = new Map<string, string>();
   #connection: PoolClient | undefined;
+  #timeline: string | null;
 
   #appended = 0;
   #committed = 0;
@@ -98,6 +101,7 @@ export class UpdateLog {
     options: { limitBytes: number; events: UpdateLogEvents; log: Log; metrics: Metrics },
   ) {
     this.#database = database;
+    this.#timeline = database.timeline;
     this.#limitBytes = options.limitBytes;
     this.#events = options.events;
     this.#log = options.log;
@@ -281,7 +285,7 @@ export class UpdateLog {
   /** On one connection, since what is known goes with it. */
   #commit(batch: Row[]): Promise<void> {
     return commit(this.#database, this.#database.commitMs * this.#patience, this.#log, async (client) => {
-      if (client !== this.#connection) this.#moved(this.#connection !== undefined);
+      if (client !== this.#connection) this.#moved(await this.#database.timelineOf(client));
       this.#connection = client;
       const rows = batch.filter(({ update }) => update !== NOTHING);
       // Something has to be written, or the commit would not wait.
@@ -295,11 +299,15 @@ export class UpdateLog {
 
   /**
    * A new connection may lead to a standby that was promoted without the last documents, and gives their ids to others: rows
-   * with such an id would be nobody's, or somebody else's. And what is still to be confirmed may not be there.
+   * with such an id would be nobody's, or somebody else's. What is in memory may be more than it has; and what is still to be
+   * confirmed may not be there.
    */
-  #moved(hasLoaded: boolean): void {
+  #moved(timeline: string | null): void {
     this.#ids.clear();
-    if (!hasLoaded) return;
+    const isAnother = timeline !== null && this.#timeline !== null && timeline !== this.#timeline;
+    this.#timeline = timeline ?? this.#timeline;
+    if (isAnother) this.#events.replaced();
+    if (this.#connection === undefined) return;
     const error = new Error(
       'the database went away before it had confirmed what the document was loaded with',
     );

@@ -184,7 +184,7 @@ async function createHub(write: (line: string) => void): Promise<Hub> {
   const [log, metrics] = [createLog('warn', { write }), new Metrics()];
   const updateLog = new ForgetfulLog(database, {
     limitBytes: 2 ** 20,
-    events: { committed: (...args) => hub.committed(...args), full() {}, refused() {} },
+    events: { committed: (...args) => hub.committed(...args), full() {}, refused() {}, replaced() {} },
     log,
     metrics,
   });

@@ -43,6 +43,7 @@ export function updateLogContract(kind: StorageKind): void {
           committed: (sequence, documents) => commits.push({ sequence, documents: [...documents] }),
           refused: (document) => refused.push(document),
           full: (isFull) => full.push(isFull),
+          replaced: () => {},
           ...options.events,
         },
         log: pino({ level: 'silent' }),

@@ -11,7 +11,7 @@ import { startProxy } from '../helpers/proxy.ts';
 import { createStorage, openStorage } from '../helpers/storage.ts';
 
 const LIMITS = { limitBytes: 64 * 1024 * 1024 };
-const EVENTS = { committed: () => {}, refused: () => {}, full: () => {} };
+const EVENTS = { committed: () => {}, refused: () => {}, full: () => {}, replaced: () => {} };
 const MINUTE_MS = 60_000;
 /** Of the tests, instead of 15 s. */
 const STATEMENT_MS = 500;
@@ -29,7 +29,13 @@ function startFailing(errors: (attempt: number) => Error) {
   const fail = () => Promise.reject(errors((attempts += 1)));
   const commits = { connect: fail } as unknown as Pool;
   const log = new UpdateLog(
-    { commits, commitMs: STATEMENT_MS, waitsForStandby: () => Promise.resolve(false) },
+    {
+      commits,
+      commitMs: STATEMENT_MS,
+      timeline: null,
+      timelineOf: () => Promise.resolve(null),
+      waitsForStandby: () => Promise.resolve(false),
+    },
     {
       ...LIMITS,
       events: EVENTS,
