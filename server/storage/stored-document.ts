@@ -43,23 +43,46 @@ export function applyStored(doc: Y.Doc, { snapshot, tail }: StoredContent): void
 }
 
 /**
- * Applies an update so that what waits for missing ones never holds clocks that the document has. Yjs keeps a struct aside as
- * it came, though a part of it may be known by then, or become so: with other text in its place the document would be another
- * one for each newcomer, and another one when it is loaded.
+ * Applies an update so that what waits for missing ones waits no longer than it must, and never holds clocks that the document
+ * has. Yjs tries it again only when a clock has come that it had noted, and misses some: of 400 shuffled histories 28 were left
+ * with edits that waited for nothing. And it keeps a struct aside as it came, though a part of it may be known by then, or
+ * become so: with other text in its place the document would be another one for each newcomer, and when it is loaded.
  * @throws whatever Yjs throws
  */
 export function applyUpdate(doc: Y.Doc, update: Uint8Array, origin?: unknown): void {
   Y.applyUpdate(doc, update, origin);
-  // Each round leaves less of it.
-  for (let waiting = doc.store.pendingStructs; waiting !== null; waiting = doc.store.pendingStructs) {
-    if (!isPartlyKnown(doc, waiting.update)) return;
-    doc.store.pendingStructs = null;
-    Y.applyUpdateV2(doc, Y.diffUpdateV2(waiting.update, Y.encodeStateVector(doc)), origin);
-  }
+  for (let hasGone = true; hasGone;) hasGone = tryWaiting(doc, origin);
 }
 
-function isPartlyKnown({ store }: Y.Doc, waiting: Uint8Array): boolean {
-  return startsOf(waiting).some(([client, clock]) => clock < Y.getState(store, client));
+/** How the document stood when what waits was tried in vain. */
+const triedAt = new WeakMap<Uint8Array, string>();
+
+/** @returns whether some of what waits was applied, or is known and was dropped */
+function tryWaiting(doc: Y.Doc, origin: unknown): boolean {
+  const waiting = doc.store.pendingStructs;
+  if (waiting === null) return false;
+  const before = standingOf(doc, waiting);
+  if (triedAt.get(waiting.update) === before) return false;
+  const isNext = startsOf(waiting.update).some(([client, clock]) => clock <= Y.getState(doc.store, client));
+  if (!isNext) return false;
+  doc.store.pendingStructs = null;
+  Y.applyUpdateV2(doc, Y.diffUpdateV2(waiting.update, Y.encodeStateVector(doc)), origin);
+  const left = doc.store.pendingStructs as typeof waiting | null;
+  if (left === null) return true;
+  const after = standingOf(doc, left);
+  if (after !== before) return true;
+  triedAt.set(left.update, after);
+  return false;
+}
+
+/** Where that begins which waits, and how much the document has of those on whom it depends. */
+function standingOf(
+  { store }: Y.Doc,
+  { missing, update }: { missing: Map<number, number>; update: Uint8Array },
+): string {
+  const states = [...missing.keys()].map((client) => [client, Y.getState(store, client)]);
+  const starts = startsOf(update).map(([client, clock]) => [client, clock, Y.getState(store, client)]);
+  return JSON.stringify([states, starts]);
 }
 
 /** Where the edits of each client begin that wait; remembered, since they may be large, and wait while others type. */

@@ -1,3 +1,4 @@
+import { onTestFailed } from 'vitest';
 import type { Proxy } from '../helpers/proxy.ts';
 import { until } from '../helpers/deadline.ts';
 import { PROTOCOLS, type Protocol } from '../helpers/editor.ts';
@@ -55,6 +56,7 @@ export class Stage {
   readonly #gone = new Set<number>();
 
   static async set(options: StageOptions): Promise<Stage> {
+    onTestFailed(() => void process.stdout.write(`SEED=${SEED}\n`));
     const env = { ...COLLECTING, ...options.env };
     const server = await spawnServer(options.serverStorage ?? options.storage, env);
     const url = (await options.between?.(server.url))?.url ?? server.url;

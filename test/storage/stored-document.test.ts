@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import * as Y from 'yjs';
+import { randomOf } from '../helpers/traces.ts';
 import { applyStored, applyUpdate, mergeStored } from '../../server/storage/stored-document.ts';
 
 const [ANNA, BEN, CLAIMER] = [1, 2, 3];
@@ -63,4 +64,33 @@ test.each([
   const plain = new Y.Doc();
   Y.applyUpdate(plain, Y.encodeStateAsUpdate(memory));
   expect(contentOf(plain)).toEqual(contentOf(memory));
+});
+
+/** The updates of two people who type and delete, each on top of the other's, out of their order and some of them twice. */
+function shuffledHistory(seed: number): { frames: Uint8Array[]; doc: Y.Doc } {
+  const random = randomOf(seed);
+  const pick = (below: number) => Math.floor(random() * below);
+  const people = [docOf(ANNA), docOf(BEN)] as const;
+  const frames: Uint8Array[] = [];
+  for (let edit = 0; edit < 80; edit += 1) {
+    const [author, reader] = pick(2) === 0 ? people : [people[1], people[0]];
+    const text = author.getText('content');
+    const before = Y.encodeStateVector(author);
+    if (pick(4) === 0 && text.length > 1) text.delete(pick(text.length), 1);
+    else text.insert(pick(text.length + 1), `${edit} `);
+    const update = Y.encodeStateAsUpdate(author, before);
+    Y.applyUpdate(reader, update);
+    frames.splice(pick(frames.length + 1), 0, update);
+    if (pick(5) === 0) frames.splice(pick(frames.length + 1), 0, update);
+  }
+  return { frames, doc: people[0] };
+}
+
+test('[S15] what has everything that it waited for waits no longer, whatever the order', () => {
+  for (let seed = 1; seed <= 100; seed += 1) {
+    const { frames, doc } = shuffledHistory(seed);
+    const all = received(frames);
+    expect([seed, all.store.pendingStructs, all.store.pendingDs]).toEqual([seed, null, null]);
+    expect(contentOf(all)).toEqual(contentOf(doc));
+  }
 });
