@@ -130,7 +130,7 @@ class Damage {
     for (const row of [...rows.slice(start), ...rows.slice(0, start)]) {
       const doc = new Y.Doc();
       for (const each of rows) if (each !== row) Y.applyUpdate(doc, each.update);
-      const elements = this.stage.ledger.lostIn(this.document, doc);
+      const elements = this.stage.ledger.lostElementsIn(this.document, doc);
       if (elements.length > 0) return { row, elements };
     }
     throw new Error('no row holds an element');
@@ -138,7 +138,7 @@ class Damage {
 
   /** What the database alone lacks of what was acknowledged. */
   async lost(): Promise<string[]> {
-    return this.stage.ledger.lostIn(this.document, await rebuild(this.database, this.document));
+    return this.stage.ledger.lostElementsIn(this.document, await rebuild(this.database, this.document));
   }
 
   /** What `indelible inspect` says of a row. */
@@ -187,7 +187,7 @@ test(`[F46] a damaged row whose edit nobody has takes nothing else along, and th
   await damage.flipRow(row);
   const newcomer = connectYWebsocket(stage.url, encodeURIComponent(document));
   await newcomer.synced();
-  expect(stage.ledger.lostIn(document, newcomer.doc)).toEqual(elements);
+  expect(stage.ledger.lostElementsIn(document, newcomer.doc)).toEqual(elements);
   expect(await damage.lost()).toEqual(elements);
   await stage.server.line(/stored updates cannot be read and are set aside/);
   expect(await valueOf(stage.server.url, 'indelible_quarantined_updates_total')).toBe(1);

@@ -105,7 +105,8 @@ describe.each(PEERS)('%s', (name, start, mayLose) => {
         await typeSteadily(typists, random);
         await peer.kill();
         for (const typist of typists) typist.abandon();
-        for (const document of documents) lost += ledger.lostIn(document, await peer.read(document)).length;
+        for (const document of documents)
+          lost += ledger.lostElementsIn(document, await peer.read(document)).length;
       }
       expect(ledger.ackedCount).toBeGreaterThan(KILLS * DOZENS);
       expect(lost).toBeLessThanOrEqual(mayLose);

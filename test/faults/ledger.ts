@@ -1,5 +1,6 @@
 import * as Y from 'yjs';
 import { createSignal } from '../helpers/deadline.ts';
+import { Changes } from './changes.ts';
 
 interface Entry {
   readonly document: string;
@@ -8,9 +9,14 @@ interface Entry {
   ackedAt: number | undefined;
 }
 
-/** What was typed, in elements that are unique, and what of it was acknowledged. It outlives whatever happens to a server. */
+/**
+ * What was typed, and what of it was acknowledged: in elements, which are unique, and in structs and deletions, of which formats
+ * and undone edits are made. It outlives whatever happens to a server.
+ */
 export class Ledger {
   readonly #entries = new Map<string, Entry>();
+  /** What was acknowledged, by document. */
+  readonly #owed = new Map<string, Changes>();
   /** Fires with every ack. */
   readonly changed = createSignal();
   #acked = 0;
@@ -31,6 +37,13 @@ export class Ledger {
     this.#lastAckAt = entry.ackedAt = performance.now();
     this.#acked += 1;
     this.changed.fire();
+  }
+
+  /** The server has acknowledged all of these changes to a document. */
+  ackedChanges(document: string, changes: Changes): void {
+    const owed = this.#owed.get(document);
+    if (owed === undefined) this.#owed.set(document, new Changes().addAll(changes));
+    else owed.addAll(changes);
   }
 
   /** Nobody will bring this element any more; an acknowledged one is owed all the same. */
@@ -64,15 +77,40 @@ export class Ledger {
     );
   }
 
-  /** The acknowledged elements of a document that it does not hold: edits that were lost. */
+  /**
+   * In words, what was acknowledged to a document that it does not hold, not even waiting: elements, structs and deletions that
+   * were lost.
+   */
   lostIn(document: string, doc: Y.Doc | null): string[] {
-    const held = doc === null ? new Set<string>() : elementsOf(doc);
-    return [...this.#entries]
-      .filter(
-        ([element, { document: its, ackedAt }]) =>
-          its === document && ackedAt !== undefined && !held.has(element),
-      )
-      .map(([element]) => element);
+    const held = new Changes();
+    // With what waits in it.
+    if (doc !== null) held.add(Y.encodeStateAsUpdate(doc));
+    const changes = this.#owed.get(document)?.missingIn(held) ?? [];
+    return [...this.lostElementsIn(document, doc), ...changes];
+  }
+
+  /** The acknowledged elements of a document that it does not hold, not even waiting. */
+  lostElementsIn(document: string, doc: Y.Doc | null): string[] {
+    const held = elementsIn(doc);
+    return this.#elements(document, (isAcked) => isAcked).filter((element) => !held.has(element));
+  }
+
+  /** Acknowledged elements of a document that it holds, but does not show: they wait for edits before them. */
+  waitingIn(document: string, doc: Y.Doc | null): string[] {
+    const shown = new Set(doc === null ? [] : elementsShownIn(doc));
+    return this.#elements(document, (isAcked) => isAcked).filter((element) => !shown.has(element));
+  }
+
+  /** Elements of a document that it holds, though they are not acknowledged. */
+  unackedIn(document: string, doc: Y.Doc | null): string[] {
+    const held = elementsIn(doc);
+    return this.#elements(document, (isAcked) => !isAcked).filter((element) => held.has(element));
+  }
+
+  #elements(of: string, filter: (isAcked: boolean) => boolean): string[] {
+    return [...this.#entries].flatMap(([element, { document, ackedAt }]) =>
+      document === of && filter(ackedAt !== undefined) ? [element] : [],
+    );
   }
 }
 
@@ -83,29 +121,30 @@ export const ROOTS = { text: 'content', map: 'map', list: 'list', xml: 'xml' } a
 export const inText = (element: string) => `‹${element}›`;
 
 /** Every element that a document holds. */
-function elementsOf(doc: Y.Doc): Set<string> {
-  const text = doc.getText(ROOTS.text).toString();
-  const xml = xmlOf(doc);
-  const list = JSON.stringify(doc.getArray(ROOTS.list).toJSON());
-  const waiting = waitingIn(doc);
-  const quoted = Array.from(
-    `${text}${xml}${list}${JSON.stringify(waiting.values)}`.matchAll(/‹([^›]+)›/g),
-    ([, element]) => element as string,
-  );
-  return new Set([...quoted, ...doc.getMap(ROOTS.map).keys(), ...waiting.keys]);
+function elementsIn(doc: Y.Doc | null): Set<string> {
+  return new Set(doc === null ? [] : [...elementsShownIn(doc), ...elementsWaitingIn(doc)]);
 }
 
-/** What a document keeps aside, since edits before it are missing: they may still come, or have gone with their author. */
-function waitingIn(doc: Y.Doc): { keys: string[]; values: unknown[] } {
+/** Every element that a document shows. */
+function elementsShownIn(doc: Y.Doc): Set<string> {
+  const text = doc.getText(ROOTS.text).toString();
+  const list = JSON.stringify(doc.getArray(ROOTS.list).toJSON());
+  return new Set([...quotedIn(`${text}${xmlOf(doc)}${list}`), ...doc.getMap(ROOTS.map).keys()]);
+}
+
+/** Elements that it keeps aside, since edits before them are missing: they may still come, or have gone with their author. */
+function elementsWaitingIn(doc: Y.Doc): Set<string> {
   const { pendingStructs } = doc.store;
   const structs = pendingStructs === null ? [] : Y.decodeUpdateV2(pendingStructs.update).structs;
   const items = structs.filter((struct) => struct instanceof Y.Item);
-  return {
-    keys: items.flatMap(({ parentSub }) => parentSub ?? []),
-    values: items.map(({ content }) =>
-      content instanceof Y.ContentString ? content.str : content instanceof Y.ContentAny ? content.arr : null,
-    ),
-  };
+  const values = items.map(({ content }) =>
+    content instanceof Y.ContentString ? content.str : content instanceof Y.ContentAny ? content.arr : null,
+  );
+  return new Set([...quotedIn(JSON.stringify(values)), ...items.flatMap(({ parentSub }) => parentSub ?? [])]);
+}
+
+function quotedIn(text: string): string[] {
+  return Array.from(text.matchAll(/‹([^›]+)›/g), ([, element]) => element as string);
 }
 
 /** The XML of a document, as text. */

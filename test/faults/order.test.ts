@@ -5,8 +5,9 @@ import { connectHocuspocus, connectYWebsocket } from '../helpers/clients.ts';
 import { createSignal, until } from '../helpers/deadline.ts';
 import { type Editor, PROTOCOLS, joinAs } from '../helpers/editor.ts';
 import { createStorage, openStorage, rebuild } from '../helpers/storage.ts';
+import { Changes } from './changes.ts';
+import { type Pick, makeNoise, putElement } from './edits.ts';
 import type { Ledger } from './ledger.ts';
-import { ROOTS, inText } from './ledger.ts';
 import { SEED, Stage, scaled } from './stage.ts';
 import { isSame } from './verdict.ts';
 
@@ -24,8 +25,6 @@ interface Edit {
   readonly update: Uint8Array;
 }
 
-type Pick = (below: number) => number;
-
 /** What two people have typed together, each on top of the other's: the edits, in their order, and what comes of them. */
 function typeTogether(document: string, ledger: Ledger, pick: Pick): { edits: Edit[]; doc: Y.Doc } {
   const people = [new Y.Doc(), new Y.Doc()] as const;
@@ -36,48 +35,15 @@ function typeTogether(document: string, ledger: Ledger, pick: Pick): { edits: Ed
     const before = Y.encodeStateVector(author);
     let update: Uint8Array | undefined;
     author.once('update', (bytes: Uint8Array) => (update = bytes));
-    author.transact(() => (element === undefined ? makeNoise(author, pick) : put(author, element, pick)));
+    author.transact(() =>
+      element === undefined ? makeNoise(author, pick) : putElement(author, element, pick),
+    );
     update ??= Y.encodeStateAsUpdate(author, before);
     Y.applyUpdate(other, update);
     if (element !== undefined) ledger.typed(document, element);
     edits.push({ element, update });
   }
   return { edits, doc: people[0] };
-}
-
-/** Deletes what is no element, or adds some of it. */
-function makeNoise(doc: Y.Doc, pick: Pick): void {
-  const text = doc.getText(ROOTS.text);
-  const at = text.toString().indexOf('~');
-  if (at === -1 || pick(2) === 0) text.insert(placeIn(text, pick), '~~');
-  else text.delete(at, 1);
-}
-
-function put(doc: Y.Doc, element: string, pick: Pick): void {
-  const list = doc.getArray<unknown>(ROOTS.list);
-  const text = doc.getText(ROOTS.text);
-  switch (pick(4)) {
-    case 0:
-      doc.getMap(ROOTS.map).set(element, { by: element });
-      break;
-    case 1:
-      list.insert(pick(list.length + 1), [inText(element)]);
-      break;
-    case 2: {
-      const nested = new Y.Map<unknown>();
-      list.push([nested]);
-      nested.set('is', inText(element));
-      break;
-    }
-    default:
-      text.insert(placeIn(text, pick), inText(element));
-  }
-}
-
-/** A place that is in no element. */
-function placeIn(text: Y.Text, pick: Pick): number {
-  const start = text.toString().indexOf('‹', pick(text.length + 1));
-  return start === -1 ? text.length : start;
 }
 
 function shuffled<T>(items: readonly T[], pick: Pick): T[] {
@@ -94,10 +60,13 @@ class Sender {
   readonly changed = createSignal();
   readonly #sent: Edit[] = [];
   readonly #editor: Editor;
+  readonly #document: string;
   readonly #ledger: Ledger;
+  #known = 0;
 
-  constructor(editor: Editor, ledger: Ledger) {
+  constructor(editor: Editor, document: string, ledger: Ledger) {
     this.#editor = editor;
+    this.#document = document;
     this.#ledger = ledger;
     editor.client.socket.on('message', () => this.#read());
   }
@@ -126,7 +95,12 @@ class Sender {
   }
 
   #read(): void {
-    for (const { element } of this.acked()) if (element !== undefined) this.#ledger.acked(element);
+    const acked = this.acked();
+    for (const { element, update } of acked.slice(this.#known)) {
+      if (element !== undefined) this.#ledger.acked(element);
+      this.#ledger.ackedChanges(this.#document, new Changes().add(update));
+    }
+    this.#known = acked.length;
     this.changed.fire();
   }
 }
@@ -135,7 +109,7 @@ class Sender {
 async function senders(stage: Stage, document: string): Promise<Sender[]> {
   const { url } = stage.server;
   const editors = await Promise.all(PROTOCOLS.map((protocol) => joinAs(protocol, url, document)));
-  return editors.map((editor) => new Sender(editor, stage.ledger));
+  return editors.map((editor) => new Sender(editor, document, stage.ledger));
 }
 
 /** Sends most edits out of their order, until the server is killed while some are on their way. @returns what was acked */

@@ -9,7 +9,15 @@ import type { Storage } from '../helpers/storage.ts';
 import { randomOf } from '../helpers/traces.ts';
 import { Ledger } from './ledger.ts';
 import { startTypist, type Typist } from './typist.ts';
-import { allAgree, endsWell, hasNoMoreMemory, isAllStored, isSilent, nothingIsLost } from './verdict.ts';
+import {
+  allAgree,
+  endsWell,
+  hasNoMoreMemory,
+  isAllStored,
+  isSilent,
+  nothingIsLost,
+  readStored,
+} from './verdict.ts';
 
 /** Printed with each test; `SEED=…` makes the same choices again. */
 export const SEED = seedOf(Date.now() % 100_000);
@@ -50,7 +58,8 @@ export class Stage {
   server: ServerProcess;
   readonly #options: StageOptions;
   #servers: ServerProcess[];
-  #before: Memory | undefined;
+  /** Of the first server, when everybody had typed once. */
+  #before: Memory = { heap: 0, buffers: 0, resident: 0 };
   #joined = 0;
   /** Clients that never come back. */
   readonly #gone = new Set<number>();
@@ -138,7 +147,6 @@ ${this.standing()}`,
     const { serverStorage, storage } = this.#options;
     this.server = await spawnServer(serverStorage ?? storage, { ...this.#options.env, PORT: port, ...env });
     this.#servers.push(this.server);
-    this.#before = undefined;
   }
 
   /** Fails if an acknowledged edit cannot be rebuilt from the database alone. The embedded one must have no server. */
@@ -146,17 +154,23 @@ ${this.standing()}`,
     return nothingIsLost(this.ledger, this.storage, [...this.documents]);
   }
 
+  /** What the database alone has of the documents. The embedded one must have no server. */
+  readStored(): ReturnType<typeof readStored> {
+    return readStored(this.ledger, this.storage, [...this.documents]);
+  }
+
   /**
    * The end of every test of a fault. Fails unless, now that it is healed, every edit is acknowledged; everybody who is there,
    * a newcomer over the wire and the database alone have the same, and nothing waits; the server has kept silent, holds no
-   * more memory than before (if it is the same process), and ends with 0.
+   * more memory than the first one did at the beginning, and ends with 0.
+   * @returns the acknowledged elements that wait for edits which somebody who left for good had not brought
    */
-  async allIsWell(): Promise<void> {
+  async allIsWell(): Promise<string[]> {
     const copies = await allAgree(this.ledger, this.typists, this.url);
-    if (this.#before !== undefined) hasNoMoreMemory(this.#before, await memoryOf(this.server));
+    hasNoMoreMemory(this.#before, await memoryOf(this.server));
     for (const typist of this.typists) typist.leave();
     await endsWell(this.server);
     for (const server of this.#servers) isSilent(server);
-    await isAllStored(this.ledger, copies, this.storage, this.#gone);
+    return isAllStored(this.ledger, copies, this.storage, this.#gone);
   }
 }

@@ -132,7 +132,7 @@ test('[F42] what an asynchronous standby has not received is lost with the prima
   await replicas.promote();
 
   const storage = await openStorage({ databaseUrl: replicas.primary.url });
-  const lostIn = async (its: Ledger, name: string) => its.lostIn(name, await rebuild(storage, name));
+  const lostIn = async (its: Ledger, name: string) => its.lostElementsIn(name, await rebuild(storage, name));
   for (const each of stage.documents) expect(await lostIn(stage.ledger, each), each).toHaveLength(2 * EDITS);
   replicas.moveAddress();
   await stage.startServer();

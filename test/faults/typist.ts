@@ -4,7 +4,9 @@ import type { SocketTap } from '../helpers/client-socket.ts';
 import { connectHocuspocus, connectYWebsocket } from '../helpers/clients.ts';
 import type { Protocol } from '../helpers/editor.ts';
 import { decodeFrame } from '../helpers/frames.ts';
-import { type Ledger, ROOTS, inText } from './ledger.ts';
+import { Changes } from './changes.ts';
+import { formatSome, makeNoise, putElement, type Pick } from './edits.ts';
+import { type Ledger, ROOTS } from './ledger.ts';
 
 /** Edits that are not in the ledger, and that may be undone and deleted. */
 const NOISE = 'noise';
@@ -47,10 +49,10 @@ export function startTypist(options: {
 }): Typist {
   const { protocol, url, document, name, ledger, random } = options;
   const doc = new Y.Doc();
-  const acks = new AckReader(protocol, doc, ledger);
+  const acks = new AckReader(protocol, document, doc, ledger);
   const client = connect(protocol, url, document, { doc, tap: acks });
   const undo = new Y.UndoManager(doc.getText(ROOTS.text), { trackedOrigins: new Set([NOISE]) });
-  const pick = (below: number) => Math.floor(random() * below);
+  const pick: Pick = (below) => Math.floor(random() * below);
   let count = 0;
   let offlineEdits = 0;
   const goOffline = (edits: number) => {
@@ -75,11 +77,11 @@ export function startTypist(options: {
     type() {
       if (offlineEdits > 0 && (offlineEdits -= 1) === 0) comeBack();
       else if (offlineEdits === 0 && random() < OFFLINE_CHANCE) goOffline(1 + pick(OFFLINE_EDITS));
-      if (random() < 0.25) doc.transact(() => makeNoise(doc, pick), NOISE);
+      if (random() < 0.25) doc.transact(() => (pick(3) === 0 ? formatSome : makeNoise)(doc, pick), NOISE);
       else if (random() < 0.05) undo.undo();
       const element = `${name}.${(count += 1)}`;
       ledger.typed(document, element);
-      acks.typing(element, () => doc.transact(() => put(doc, element, pick)));
+      acks.typing(element, () => doc.transact(() => putElement(doc, element, pick)));
     },
     drop() {
       if (offlineEdits === 0) goOffline(1);
@@ -122,51 +124,15 @@ function connect(protocol: Protocol, url: string, document: string, options: { d
   return { ...client, goOffline, goOnline };
 }
 
-function put(doc: Y.Doc, element: string, pick: (below: number) => number): void {
-  switch (pick(5)) {
-    case 0:
-      doc.getMap(ROOTS.map).set(element, { by: element });
-      break;
-    case 1:
-      doc.getArray(ROOTS.list).insert(pick(doc.getArray(ROOTS.list).length + 1), [inText(element)]);
-      break;
-    case 2: {
-      const nested = new Y.Map<unknown>();
-      doc.getArray(ROOTS.list).push([nested]);
-      nested.set('is', new Y.Text(inText(element)));
-      break;
-    }
-    case 3: {
-      const paragraph = new Y.XmlElement('p');
-      doc.getXmlFragment(ROOTS.xml).push([paragraph]);
-      paragraph.push([new Y.XmlText(inText(element))]);
-      break;
-    }
-    default:
-      doc.getText(ROOTS.text).insert(between(doc, pick), inText(element));
-  }
-}
-
-/** A place in the text that is in no element. */
-function between(doc: Y.Doc, pick: (below: number) => number): number {
-  const text = doc.getText(ROOTS.text).toString();
-  const start = text.indexOf('‹', pick(text.length + 1));
-  return start === -1 ? text.length : start;
-}
-
-/** Formats, inserts and deletes what is no element. */
-function makeNoise(doc: Y.Doc, pick: (below: number) => number): void {
-  const text = doc.getText(ROOTS.text);
-  const at = text.toString().indexOf('~');
-  if (at !== -1 && pick(2) === 0) text.delete(at, 1);
-  else if (text.length > 0 && pick(2) === 0) text.format(pick(text.length), 1, { bold: pick(2) === 0 });
-  else text.insert(between(doc, pick), '~~');
-}
-
 /** Clocks from the first to the one after the last. */
 interface Span {
   readonly from: number;
   readonly to: number;
+}
+
+/** What one of its frames holds. */
+interface SentFrame extends Span {
+  readonly changes: Changes;
 }
 
 interface Typed {
@@ -181,16 +147,18 @@ interface Typed {
  */
 class AckReader implements SocketTap {
   readonly #dialect: Protocol;
+  readonly #document: string;
   readonly #doc: Y.Doc;
   readonly #ledger: Ledger;
   /** What was typed and is not acked yet, by the clock where it begins. */
   #typed: Typed[] = [];
   /** Of this connection: its frames with edits, each waiting for its ack. */
-  #frames: Span[] = [];
+  #frames: SentFrame[] = [];
   #socket: object | undefined;
 
-  constructor(dialect: Protocol, doc: Y.Doc, ledger: Ledger) {
+  constructor(dialect: Protocol, document: string, doc: Y.Doc, ledger: Ledger) {
     this.#dialect = dialect;
+    this.#document = document;
     this.#doc = doc;
     this.#ledger = ledger;
   }
@@ -236,28 +204,33 @@ class AckReader implements SocketTap {
   readonly onSend = (bytes: Uint8Array, socket: object): void => {
     if (socket !== this.#socket) return;
     const frame = decodeFrame(this.#dialect, bytes);
-    if (frame.type === 'step2') this.#sent({ from: 0, to: this.#clock });
-    if (frame.type === 'update') {
+    if (frame.type !== 'step2' && frame.type !== 'update') return;
+    const { clientID } = this.#doc;
+    const changes = new Changes().add(frame.update);
+    if (frame.type === 'step2') {
+      const to = this.#clock;
+      this.#sent({ from: 0, to, changes: changes.addUntil(clientID, to) });
+    } else {
       const { from, to } = Y.parseUpdateMeta(frame.update);
-      const { clientID } = this.#doc;
-      this.#sent({ from: from.get(clientID) ?? 0, to: to.get(clientID) ?? 0 });
+      this.#sent({ from: from.get(clientID) ?? 0, to: to.get(clientID) ?? 0, changes });
     }
   };
 
-  #sent(span: Span): void {
-    this.#frames.push(span);
+  #sent(frame: SentFrame): void {
+    this.#frames.push(frame);
     for (const { element, from } of this.#typed)
-      if (from >= span.from && from < span.to) this.#ledger.sent(element);
+      if (from >= frame.from && from < frame.to) this.#ledger.sent(element);
   }
 
   readonly onReceive = (bytes: Uint8Array, socket: object): void => {
     if (socket !== this.#socket) return;
     const frame = decodeFrame(this.#dialect, bytes);
     if (frame.type !== 'sync-status') return;
-    const span = this.#frames.shift();
-    if (span === undefined) throw new Error('an ack that no frame was waiting for');
+    const sent = this.#frames.shift();
+    if (sent === undefined) throw new Error('an ack that no frame was waiting for');
     if (!frame.saved) throw new Error('an edit was refused');
-    const isCovered = ({ from, to }: Typed) => from >= span.from && to <= span.to;
+    this.#ledger.ackedChanges(this.#document, sent.changes);
+    const isCovered = ({ from, to }: Typed) => from >= sent.from && to <= sent.to;
     const acked = this.#typed.filter(isCovered);
     this.#typed = this.#typed.filter((typed) => !isCovered(typed));
     for (const { element } of acked) this.#ledger.acked(element);

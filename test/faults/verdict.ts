@@ -7,14 +7,31 @@ import { type Storage, openStorage, rebuild } from '../helpers/storage.ts';
 import { type Ledger, ROOTS, xmlOf } from './ledger.ts';
 import type { Typist } from './typist.ts';
 
-/** Fails if an acknowledged edit cannot be rebuilt from the database alone. The embedded one must have no server. */
-export async function nothingIsLost(ledger: Ledger, storage: Storage, documents: string[]): Promise<void> {
+/** What the database alone has of documents. */
+interface Stored {
+  /** In words, what was acknowledged and is not there. */
+  lost: string[];
+  /** Elements that are there, though no ack of them has arrived. */
+  unacked: string[];
+}
+
+/** Reads documents from the database alone. The embedded one must have no server. */
+export async function readStored(ledger: Ledger, storage: Storage, documents: string[]): Promise<Stored> {
   const database = await openStorage(storage);
+  const stored: Stored = { lost: [], unacked: [] };
   for (const document of documents) {
-    const lost = ledger.lostIn(document, await rebuild(database, document));
-    expect(lost, `acknowledged edits that are not in the database, in ${document}`).toEqual([]);
+    const doc = await rebuild(database, document);
+    stored.lost.push(...ledger.lostIn(document, doc).map((what) => `${what} in ${document}`));
+    stored.unacked.push(...ledger.unackedIn(document, doc));
   }
   await database.close();
+  return stored;
+}
+
+/** Fails if an acknowledged edit cannot be rebuilt from the database alone. The embedded one must have no server. */
+export async function nothingIsLost(ledger: Ledger, storage: Storage, documents: string[]): Promise<void> {
+  const { lost } = await readStored(ledger, storage, documents);
+  expect(lost, 'acknowledged edits that are not in the database').toEqual([]);
 }
 
 /**
@@ -46,18 +63,21 @@ export async function allAgree(
 /**
  * Fails unless the database alone gives what all copies of each document hold: all that was acknowledged, and nothing that
  * waits, but for edits of those who are gone and never brought what was before them.
+ * @returns the acknowledged elements that wait for such edits
  */
 export async function isAllStored(
   ledger: Ledger,
   copies: Map<string, Y.Doc[]>,
   storage: Storage,
   gone: ReadonlySet<number>,
-): Promise<void> {
+): Promise<string[]> {
   const database = await openStorage(storage);
+  const waiting: string[] = [];
   for (const [document, docs] of copies) {
     const stored = await rebuild(database, document);
+    waiting.push(...ledger.waitingIn(document, stored));
     for (const doc of [stored, ...docs]) {
-      expect(ledger.lostIn(document, doc)).toEqual([]);
+      expect(ledger.lostIn(document, doc), `lost in ${document}`).toEqual([]);
       expect(
         [...missingIn(doc)].filter((client) => !gone.has(client)),
         `what waits in ${document}`,
@@ -66,6 +86,7 @@ export async function isAllStored(
     }
   }
   await database.close();
+  return waiting;
 }
 
 /** The clients of whom something is missing that others of a document's edits, which wait, build on. */
@@ -80,7 +101,10 @@ const MEMORY_SLACK = 50 * 1024 * 1024;
 
 /** Fails if a server that has collected its garbage holds more than before the fault. */
 export function hasNoMoreMemory(before: Memory, after: Memory): void {
-  expect(after.heap + after.buffers - before.heap - before.buffers).toBeLessThan(MEMORY_SLACK);
+  expect(
+    after.heap + after.buffers - before.heap - before.buffers,
+    'memory that a server keeps',
+  ).toBeLessThan(MEMORY_SLACK);
 }
 
 /** Fails unless a server that is told to stop has committed everything. */

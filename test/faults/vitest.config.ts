@@ -1,15 +1,15 @@
-import { defineConfig, mergeConfig } from 'vitest/config';
+import { defineConfig } from 'vitest/config';
 import base from '../../vitest.config.ts';
 
 /** The long run, `npm run faults`: alone on the machine, since it measures. */
-export default mergeConfig(
-  base,
-  defineConfig({
-    test: {
-      include: ['test/faults/**/*.test.ts', 'test/faults/**/*.long.ts', 'test/hostile/mutations.test.ts'],
-      env: { LONG: '1' },
-      maxWorkers: 1,
-      reporters: ['default', './test/faults/results.ts', './test/setup/closing-line.ts'],
-    },
-  }),
-);
+export default defineConfig({
+  ...base,
+  test: {
+    ...base.test,
+    // In the place of all tests; merged they would be added to them.
+    include: ['test/faults/**/*.test.ts', 'test/faults/**/*.long.ts', 'test/hostile/mutations.test.ts'],
+    env: { LONG: '1' },
+    maxWorkers: 1,
+    reporters: ['default', './test/faults/results.ts', './test/setup/closing-line.ts'],
+  },
+});
