@@ -4,9 +4,20 @@ export interface Figure {
   value: string;
 }
 
+/** What the tests of this server count together; RESULTS.md begins with the sums. */
+export const COUNTS = [
+  'kills by SIGKILL',
+  'edits sent',
+  'edits acknowledged',
+  'acknowledged edits that were lost',
+  'hostile updates and frames',
+  'crashes by them',
+] as const;
+
 declare module 'vitest' {
   interface TaskMeta {
     figures?: Figure[];
+    counts?: Partial<Record<(typeof COUNTS)[number], number>>;
   }
 }
 

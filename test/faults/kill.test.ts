@@ -137,14 +137,16 @@ test.for<readonly [StorageKind, number]>([
     const storage = await createStorage(kind);
     const done: Kill[] = [];
     const waiting: string[] = [];
-    let edits = 0;
+    let sent = 0;
+    let acked = 0;
     while (done.length < kills) {
       const documents = ['one', 'two', 'three'].map((name) => `kill/${done.length}/${name}`);
       const stage = await Stage.set({ storage, documents, random });
       const batch = await killAgainAndAgain(stage, chooseInstants(KILLS_OF_A_BATCH, done.length / 2));
       done.push(...batch.kills);
       waiting.push(...batch.waiting);
-      edits += stage.ledger.ackedCount;
+      sent += stage.ledger.typedCount;
+      acked += stage.ledger.ackedCount;
     }
     const atRandom = done.filter(({ instant }) => instant === 'random');
     const lost = done.flatMap((kill) => kill.lost);
@@ -153,7 +155,7 @@ test.for<readonly [StorageKind, number]>([
         what: 'kills',
         value: `${done.length}, ${atRandom.length} at a random instant, ${done.length - atRandom.length} at ${FAILPOINTS.length} failpoints`,
       },
-      { what: 'edits acknowledged', value: `${edits}, lost ${lost.length}` },
+      { what: 'edits sent, acknowledged, lost', value: [sent, acked, lost.length].join(', ') },
       {
         what: 'of them stored, but not shown, since somebody who left for good never brought an edit before them',
         value: `${waiting.length}`,
@@ -173,6 +175,12 @@ test.for<readonly [StorageKind, number]>([
         ),
       },
     ];
+    task.meta.counts = {
+      'kills by SIGKILL': done.length,
+      'edits sent': sent,
+      'edits acknowledged': acked,
+      'acknowledged edits that were lost': lost.length,
+    };
     expect(lost).toEqual([]);
     expect(atRandom).toHaveLength(kills / 2);
     expect(Math.min(...atRandom.map(({ onTheirWay: count }) => count))).toBeGreaterThanOrEqual(ON_THEIR_WAY);

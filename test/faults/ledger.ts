@@ -19,10 +19,12 @@ export class Ledger {
   readonly #owed = new Map<string, Changes>();
   /** Fires with every ack. */
   readonly changed = createSignal();
+  #typed = 0;
   #acked = 0;
   #lastAckAt = -Infinity;
 
   typed(document: string, element: string): void {
+    this.#typed += 1;
     this.#entries.set(element, { document, sentAt: undefined, ackedAt: undefined });
   }
 
@@ -51,9 +53,9 @@ export class Ledger {
     if (this.#entries.get(element)?.ackedAt === undefined) this.#entries.delete(element);
   }
 
-  /** Elements that were typed. */
+  /** Elements that were typed, those that nobody will bring any more too. */
   get typedCount(): number {
-    return this.#entries.size;
+    return this.#typed;
   }
 
   get ackedCount(): number {

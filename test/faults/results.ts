@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { cpus, totalmem } from 'node:os';
 import type { Reporter, TestCase, TestModule } from 'vitest/node';
-import type { Figure } from './figures.ts';
+import { COUNTS, type Figure } from './figures.ts';
 
 const RESULTS = new URL('RESULTS.md', import.meta.url);
 
@@ -27,18 +27,30 @@ export default class Results implements Reporter {
       INTRODUCTION,
       `${passed.length} of ${ran.length} tests passed in ${minutes} minutes, on ${new Date().toISOString().slice(0, 10)}: ${machine()}`,
       '',
+      ...table(sumsOf(ran)),
+      '',
       ...ran.flatMap(describe),
     ];
     writeFileSync(RESULTS, `${lines.join('\n').trimEnd()}\n`);
   }
 }
 
+function sumsOf(tests: readonly TestCase[]): Figure[] {
+  return COUNTS.map((what) => {
+    const sum = tests.reduce((before, test) => before + (test.meta().counts?.[what] ?? 0), 0);
+    return { what, value: sum.toLocaleString('en') };
+  });
+}
+
 function describe(test: TestCase): string[] {
-  const figures: Figure[] = test.meta().figures ?? [];
+  const figures = test.meta().figures ?? [];
   const failed = test.result().state === 'passed' ? '' : ' — FAILED';
-  const rows = figures.map(({ what, value }) => `| ${what} | ${value} |`);
-  const table = rows.length === 0 ? [] : ['', '| | |', '| --- | --- |', ...rows];
-  return [`**${test.name.replace(/^\[(\w+)\]/, '$1:')}**${failed}`, ...table, ''];
+  const rows = figures.length === 0 ? [] : ['', ...table(figures)];
+  return [`**${test.name.replace(/^\[(\w+)\]/, '$1:')}**${failed}`, ...rows, ''];
+}
+
+function table(figures: readonly Figure[]): string[] {
+  return ['| | |', '| --- | --- |', ...figures.map(({ what, value }) => `| ${what} | ${value} |`)];
 }
 
 function machine(): string {
