@@ -4,6 +4,7 @@ import { memoryOf } from '../helpers/memory.ts';
 import { valueOf } from '../helpers/metrics.ts';
 import { canMount, fillDisk } from '../helpers/mounts.ts';
 import { startPostgres } from '../helpers/postgres.ts';
+import { readiness } from '../helpers/readiness.ts';
 import { randomOf } from '../helpers/traces.ts';
 import type { PostgresCluster } from '../setup/postgres-cluster.ts';
 import { percentiles } from './figures.ts';
@@ -75,8 +76,7 @@ async function nothingIsAcked(stage: Stage): Promise<void> {
   await attempt(ATTEMPTS);
   expect(ledger.typedCount).toBeGreaterThan(typedCount);
   expect(ledger.ackedCount).toBe(ackedCount);
-  const response = await fetch(`${server.url}/readyz`);
-  expect([response.status, await response.json()]).toMatchObject([503, { database: 'away' }]);
+  expect(await readiness(server.url)).toMatchObject({ code: 503, database: 'away' });
 }
 
 test.skipIf(!(await canMount())).for(['a table', 'the log of Postgres'] as const)(

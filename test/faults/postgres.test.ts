@@ -1,11 +1,12 @@
 import { Client } from 'pg';
-import { beforeAll, expect, test, vi } from 'vitest';
+import { beforeAll, expect, test } from 'vitest';
 import * as Y from 'yjs';
 import { memoryOf } from '../helpers/memory.ts';
 import { delivered, readMetrics, valueOf } from '../helpers/metrics.ts';
 import { startPostgres } from '../helpers/postgres.ts';
 import { type Proxy, startProxy } from '../helpers/proxy.ts';
 import { rawYWebsocket } from '../helpers/raw-client.ts';
+import { readiness, readinessBecomes } from '../helpers/readiness.ts';
 import type { PostgresCluster } from '../setup/postgres-cluster.ts';
 import { type Figure, percentiles } from './figures.ts';
 import { SEED, Stage, scaled } from './stage.ts';
@@ -17,8 +18,6 @@ const AWAY_MS = scaled(3_000, 30_000);
 const STOPPED_MS = scaled(3_000, 5_000);
 /** From the moment that the database is back, or the line is new, to somebody's ack. */
 const BACK_MS = 3_000;
-/** The server asks for 2 s, and its answer serves for one; the rest is for slow machines. */
-const READY_MS = 10_000;
 /**
  * Reached in the short run while the database is away, so that the limit is a part of the fault. In the long one nearly everybody
  * comes back once or more meanwhile, and what their old sockets had brought would be read, and acked to nobody, first.
@@ -147,11 +146,6 @@ const AWAY: { what: string; times: number; ms: number; strike: Strike }[] = [
   },
 ];
 
-async function readiness(url: string) {
-  const response = await fetch(`${url}/readyz`);
-  return { code: response.status, ...((await response.json()) as object) };
-}
-
 const length = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** The database goes away and comes back; tells how long the first ack took since. */
@@ -165,10 +159,7 @@ async function endure({ what, ms, strike }: (typeof AWAY)[number], scene: Scene)
   try {
     await delivered(url);
     const acked = stage.ledger.ackedCount;
-    await vi.waitFor(
-      async () => expect(await readiness(url)).toMatchObject({ code: 503, database: 'away' }),
-      READY_MS,
-    );
+    await readinessBecomes(url, { code: 503, database: 'away' });
     await over;
     const queued = await valueOf(url, 'indelible_queue_bytes');
     expect(queued).toBeLessThan(QUEUE_BYTES + stage.typists.length * READ_BYTES);
@@ -179,7 +170,7 @@ async function endure({ what, ms, strike }: (typeof AWAY)[number], scene: Scene)
     await heal();
   }
   const firstAck = await stage.firstAck();
-  await vi.waitFor(async () => expect(await readiness(url)).toMatchObject({ code: 200 }), READY_MS);
+  await readinessBecomes(url, { code: 200 });
   return firstAck;
 }
 

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import * as Y from 'yjs';
 import { memoryOf } from '../helpers/memory.ts';
+import { readiness, readinessBecomes } from '../helpers/readiness.ts';
 import { openStorage, rebuild } from '../helpers/storage.ts';
 import { randomOf } from '../helpers/traces.ts';
 import { percentiles } from './figures.ts';
@@ -100,7 +101,7 @@ test('[F41] a commit is not acknowledged when its wait for the standby is cancel
     cancelled.add(pid);
   }
   await stage.server.line(/no standby has confirmed the commit/);
-  expect((await fetch(`${stage.server.url}/readyz`)).status).toBe(503);
+  expect(await readiness(stage.server.url)).toMatchObject({ code: 503 });
   expect(stage.ledger.ackedCount).toBe(acked);
   // They are in the primary, where anybody may read them; the standby has nothing of them.
   await replicas.killPrimary();
@@ -205,9 +206,7 @@ test('[F51] while a synchronous standby is away nothing is acknowledged, which i
     replicas.line.blackHole();
     await expect.poll(() => replicas.waiting(), { timeout: 10_000 }).toHaveLength(1);
     const { ackedCount } = ledger;
-    await expect
-      .poll(async () => (await fetch(`${server.url}/readyz`)).status, { timeout: 10_000 })
-      .toBe(503);
+    await readinessBecomes(server.url, { code: 503 });
     // Longer than a statement may take that waits for nothing.
     await server.line(/a commit waits for a standby/, 40_000);
     expect(await replicas.waiting()).toHaveLength(1);

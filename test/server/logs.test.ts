@@ -6,6 +6,7 @@ import { connectHocuspocus, connectYWebsocket } from '../helpers/clients.ts';
 import { joinAs, updateOf, type Editor } from '../helpers/editor.ts';
 import { startPostgres } from '../helpers/postgres.ts';
 import { rawHocuspocus, rawYWebsocket } from '../helpers/raw-client.ts';
+import { readiness } from '../helpers/readiness.ts';
 import { spawnServer, type ServerProcess } from '../helpers/server.ts';
 import { createStorage, openStorage } from '../helpers/storage.ts';
 
@@ -159,6 +160,6 @@ async function spoilRow(databaseUrl: string): Promise<void> {
 async function breakOn(server: ServerProcess, editor: Editor): Promise<void> {
   await server.line(/are set aside/);
   expect((await editor.ask()).getText('content').toString()).toBe('');
-  await vi.waitFor(async () => expect((await fetch(`${server.url}/readyz`)).status).toBe(200));
+  await vi.waitFor(async () => expect(await readiness(server.url)).toMatchObject({ code: 200 }));
   editor.send(Y.encodeStateAsUpdate(editor.doc));
 }

@@ -3,6 +3,7 @@ import { pino } from 'pino';
 import { expect, test } from 'vitest';
 import { type Database } from '../../server/storage/database.ts';
 import { SERVER_VERSION, compareVersions, migrate } from '../../server/storage/migrate.ts';
+import { readiness } from '../helpers/readiness.ts';
 import { createStorage, openStorage } from '../helpers/storage.ts';
 import { startServer } from '../helpers/server.ts';
 
@@ -16,7 +17,7 @@ async function appliedMigrations(database: Database): Promise<string[]> {
 test('[M1] instances that start at once on an empty database all come up, and migrate it once', async () => {
   const storage = await createStorage('postgres');
   const servers = await Promise.all(Array.from({ length: 4 }, () => startServer(storage)));
-  for (const { url } of servers) expect((await fetch(`${url}/readyz`)).status).toBe(200);
+  for (const { url } of servers) expect(await readiness(url)).toMatchObject({ code: 200 });
   const applied = await appliedMigrations(await openStorage(storage));
   expect(applied).toEqual([...new Set(applied)]);
   expect(applied).toContain('001_documents');
@@ -46,7 +47,7 @@ test('[M2] a schema with migrations that this server does not know is used, as l
     `insert into indelible.migrations (name, run_on) values ('999_from_the_future', now())`,
   );
   const { url } = await startServer(storage);
-  expect((await fetch(`${url}/readyz`)).status).toBe(200);
+  expect(await readiness(url)).toMatchObject({ code: 200 });
 });
 
 test.each([
