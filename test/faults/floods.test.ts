@@ -4,7 +4,7 @@ import * as Y from 'yjs';
 import { connectYWebsocket } from '../helpers/clients.ts';
 import { PROTOCOLS, type Protocol, joinAs } from '../helpers/editor.ts';
 import { heldSince, memoryOf } from '../helpers/memory.ts';
-import { valueOf } from '../helpers/metrics.ts';
+import { documentsBecome, valueOf } from '../helpers/metrics.ts';
 import { encodeStates, joinPresence } from '../helpers/presence.ts';
 import { startNode } from '../helpers/processes.ts';
 import { type Proxy, startProxy } from '../helpers/proxy.ts';
@@ -70,8 +70,7 @@ async function typeSteadily({ url, pid }: ServerProcess, document: string) {
 
 /** Holds when the server has let go of what nobody on the stage uses. */
 async function onlyTheStageIsLeft({ server, documents }: Stage): Promise<void> {
-  const count = () => valueOf(server.url, 'indelible_documents');
-  await vi.waitFor(async () => expect(await count()).toBe(documents.length), { timeout: 15_000 });
+  await documentsBecome(server.url, documents.length, 15_000);
 }
 
 /* Readers who are paused. */

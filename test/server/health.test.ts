@@ -1,7 +1,7 @@
 import { describe, expect, test, vi } from 'vitest';
 import { joinAs, type Editor } from '../helpers/editor.ts';
 import { encodeFrame } from '../helpers/frames.ts';
-import { readMetrics, valueOf } from '../helpers/metrics.ts';
+import { documentsBecome, readMetrics, valueOf } from '../helpers/metrics.ts';
 import { startPostgres } from '../helpers/postgres.ts';
 import { rawYWebsocket } from '../helpers/raw-client.ts';
 import { startServer } from '../helpers/server.ts';
@@ -54,7 +54,7 @@ describe('metrics', () => {
     one.client.socket.close(1000);
     two.client.socket.close(4000);
     three.client.socket.terminate();
-    await vi.waitFor(async () => expect(await valueOf(url, 'indelible_documents')).toBe(0));
+    await documentsBecome(url, 0);
     const left = await readMetrics(url);
     expect(left.value('indelible_connections', { protocol: 'y-websocket' })).toBe(0);
     expect(left.value('indelible_connections', { protocol: 'hocuspocus' })).toBe(0);
