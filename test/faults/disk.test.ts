@@ -1,9 +1,8 @@
-import { Client } from 'pg';
 import { expect, test, vi } from 'vitest';
 import { memoryOf } from '../helpers/memory.ts';
 import { valueOf } from '../helpers/metrics.ts';
 import { canMount, fillDisk } from '../helpers/mounts.ts';
-import { startPostgres } from '../helpers/postgres.ts';
+import { queryOnce, startPostgres } from '../helpers/postgres.ts';
 import { readiness } from '../helpers/readiness.ts';
 import { randomOf } from '../helpers/traces.ts';
 import type { PostgresCluster } from '../setup/postgres-cluster.ts';
@@ -28,21 +27,10 @@ const SETTINGS = {
   max_wal_size: '64MB',
 };
 
-async function ask(cluster: PostgresCluster, statement: string): Promise<void> {
-  const client = new Client({ connectionString: cluster.url });
-  client.on('error', () => {});
-  await client.connect();
-  try {
-    await client.query(statement);
-  } finally {
-    await client.end();
-  }
-}
-
 /** Writes WAL until there is no room for more of it, and Postgres crashes: it ends, or cannot finish its recovery. */
 async function exhaustWal(cluster: PostgresCluster): Promise<void> {
   const succeeds = (statement: string) =>
-    ask(cluster, statement).then(
+    queryOnce(cluster.url, statement).then(
       () => true,
       () => false,
     );
@@ -56,7 +44,7 @@ async function comeBack(cluster: PostgresCluster): Promise<void> {
   await vi.waitFor(
     async () => {
       if (!cluster.isRunning) await cluster.start();
-      await ask(cluster, 'select 1');
+      await queryOnce(cluster.url, 'select 1');
     },
     { timeout: 60_000 },
   );

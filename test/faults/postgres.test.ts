@@ -3,7 +3,7 @@ import { beforeAll, expect, test } from 'vitest';
 import * as Y from 'yjs';
 import { memoryOf } from '../helpers/memory.ts';
 import { delivered, readMetrics, valueOf } from '../helpers/metrics.ts';
-import { startPostgres } from '../helpers/postgres.ts';
+import { queryOnce, startPostgres } from '../helpers/postgres.ts';
 import { type Proxy, startProxy } from '../helpers/proxy.ts';
 import { rawYWebsocket } from '../helpers/raw-client.ts';
 import { readiness, readinessBecomes } from '../helpers/readiness.ts';
@@ -209,13 +209,11 @@ const BREAKS: Record<string, (scene: Scene) => Promise<unknown> | void> = {
     proxy.cutAfter('down', Math.floor(stage.random() * STATEMENT_BYTES)),
   'half closed by Postgres': ({ proxy }) => proxy.halfClose('down'),
   reset: ({ proxy }) => proxy.reset(),
-  'ended by an administrator': async () => {
-    const client = await connect();
-    await client.query(
+  'ended by an administrator': () =>
+    queryOnce(
+      cluster.url,
       "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'indelible'",
-    );
-    await client.end();
-  },
+    ),
 };
 
 test(
