@@ -7,13 +7,12 @@ import { readiness } from '../helpers/readiness.ts';
 import { randomOf } from '../helpers/traces.ts';
 import type { PostgresCluster } from '../setup/postgres-cluster.ts';
 import { percentiles } from './figures.ts';
+import { FIRST_ACK_MS } from './recovery.ts';
 import { SEED, Stage, scaled } from './stage.ts';
 import { hasNoMoreMemory } from './verdict.ts';
 
 const DISK_BYTES = 128 * 1024 * 1024;
 const ROUNDS = scaled(2, 20);
-/** How soon the first edit is acknowledged when Postgres accepts connections again. */
-const FIRST_ACK_MS = 3_000;
 /** Attempts to commit while the disk is full. */
 const ATTEMPTS = 5;
 /** Of Postgres: a table cannot be extended. */

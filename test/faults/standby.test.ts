@@ -6,6 +6,7 @@ import { openStorage, rebuild } from '../helpers/storage.ts';
 import { randomOf } from '../helpers/traces.ts';
 import { percentiles } from './figures.ts';
 import { Ledger } from './ledger.ts';
+import { FIRST_ACK_MS } from './recovery.ts';
 import { Replicas } from './replicas.ts';
 import { SEED, Stage, scaled } from './stage.ts';
 import { startTypist } from './typist.ts';
@@ -14,8 +15,6 @@ import { hasNoMoreMemory, nothingIsLost } from './verdict.ts';
 const FAILOVERS = scaled(2, 20);
 /** Acks between two failovers, at most. */
 const ACKS = 200;
-/** How soon the first edit is acknowledged when a database is there again. */
-const FIRST_ACK_MS = 3_000;
 /** How long a server waits for a database that is silent, and what it takes to find another one. */
 const SILENCE_MS = 25_000;
 /** How often a commit that waits for the standby is cancelled. */
