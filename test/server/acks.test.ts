@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import * as Y from 'yjs';
-import { PROTOCOLS, joinAs, textOf, updateOf } from '../helpers/editor.ts';
+import { PROTOCOLS, joinAs, textOf, typist, updateOf } from '../helpers/editor.ts';
 import { startPostgres } from '../helpers/postgres.ts';
 import { startServer } from '../helpers/server.ts';
 import { createStorage, openStorage, rebuild } from '../helpers/storage.ts';
@@ -145,9 +145,7 @@ test('[A3] an ack waits for the edits of others that the document holds', async 
 
 /** An update that needs another, which nobody has. */
 function orphanUpdate(): Uint8Array {
-  const doc = new Y.Doc();
-  doc.getText('content').insert(0, 'missing');
-  const before = Y.encodeStateVector(doc);
-  doc.getText('content').insert(7, 'orphan');
-  return Y.encodeStateAsUpdate(doc, before);
+  const type = typist();
+  type('missing');
+  return type('orphan');
 }

@@ -6,7 +6,7 @@ import { PROTOCOLS, joinAs, textOf, updateOf } from '../helpers/editor.ts';
 import { documentsBecome, valueOf } from '../helpers/metrics.ts';
 import { startPostgres } from '../helpers/postgres.ts';
 import { startServer } from '../helpers/server.ts';
-import { type Storage, createStorage, openStorage, rebuild } from '../helpers/storage.ts';
+import { type Storage, createStorage, insertRows, openStorage, rebuild } from '../helpers/storage.ts';
 
 /** The check leaves no update that is known to make Yjs throw, so the next one is made to, after it was applied. */
 function throwOnNextApply(): void {
@@ -174,12 +174,7 @@ describe.each(PROTOCOLS)('documents over %s', (protocol) => {
     const storage = await createStorage('postgres');
     const { url } = await startServer(storage);
     await storeText(url, 'doc/undecodable', 'whole');
-    await query(
-      storage,
-      `insert into indelible.updates (document, created_at, checksum, update)
-         select id, now(), $2, $1 from indelible.documents`,
-      [Buffer.from([1, 2, 3]), 1438416925],
-    );
+    await insertRows(await openStorage(storage), 'doc/undecodable', [new Uint8Array([1, 2, 3])]);
     const editor = await joinAs(protocol, url, 'doc/undecodable');
     expect(textOf(await editor.ask())).toBe('whole');
   });

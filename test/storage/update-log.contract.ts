@@ -1,10 +1,10 @@
 import { pino } from 'pino';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
-import * as Y from 'yjs';
 import { Metrics } from '../../server/metrics.ts';
 import { type Database } from '../../server/storage/database.ts';
 import { migrate } from '../../server/storage/migrate.ts';
 import { checksumOf, UpdateLog, type UpdateLogEvents } from '../../server/storage/update-log.ts';
+import { updateOf } from '../helpers/editor.ts';
 import { type StorageKind, createStorage, openStorage } from '../helpers/storage.ts';
 
 /** As in the update log. */
@@ -183,10 +183,4 @@ async function silence(log: UpdateLog): Promise<void> {
   const start = performance.now();
   await vi.waitUntil(() => performance.now() - start > 50, { interval: 5 });
   expect(log.waitingDocuments()).toEqual([]);
-}
-
-function updateOf(text: string): Uint8Array {
-  const doc = new Y.Doc();
-  doc.getText('content').insert(0, text);
-  return Y.encodeStateAsUpdate(doc);
 }
