@@ -1,14 +1,12 @@
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { pino } from 'pino';
 import { describe, expect, test } from 'vitest';
 import * as Y from 'yjs';
 import { describeSettings } from '../server/config.ts';
 import { Metrics } from '../server/metrics.ts';
 import { type Database, transaction } from '../server/storage/database.ts';
 import { DocumentStore, type FoldResult } from '../server/storage/document-store.ts';
-import { migrate } from '../server/storage/migrate.ts';
 import { atTestEnd } from './helpers/cleanup.ts';
 import { joinAs, PROTOCOLS, textOf, typist } from './helpers/editor.ts';
 import { freePort } from './helpers/ports.ts';
@@ -20,12 +18,13 @@ import {
   createStorage,
   environmentOf,
   insertRows,
+  openMigrated,
   openStorage,
   rebuild,
+  silent,
   STORAGE_KINDS,
 } from './helpers/storage.ts';
 
-const silent = pino({ level: 'silent' });
 const JWT_SECRET = 'a key that is long enough for HS256, of 32 characters';
 
 /** Runs the command line to its end. */
@@ -38,8 +37,7 @@ async function indelible(words: string[], env: Record<string, string> = {}) {
 /** A Postgres with our schema, open beside the command. */
 async function migrated() {
   const storage = await createStorage('postgres');
-  const database = await openStorage(storage);
-  await migrate(database, silent);
+  const database = await openMigrated(storage);
   return { database, env: environmentOf(storage) };
 }
 

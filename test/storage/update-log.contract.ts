@@ -1,11 +1,9 @@
-import { pino } from 'pino';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { Metrics } from '../../server/metrics.ts';
 import { type Database } from '../../server/storage/database.ts';
-import { migrate } from '../../server/storage/migrate.ts';
 import { checksumOf, UpdateLog, type UpdateLogEvents } from '../../server/storage/update-log.ts';
 import { updateOf } from '../helpers/editor.ts';
-import { type StorageKind, createStorage, openStorage } from '../helpers/storage.ts';
+import { type StorageKind, createStorage, openMigrated, silent } from '../helpers/storage.ts';
 
 /** As in the update log. */
 const COMMIT_INTERVAL_MS = 5;
@@ -23,8 +21,7 @@ export function updateLogContract(kind: StorageKind): void {
   describe(`the update log on ${kind}`, () => {
     let database: Database;
     beforeAll(async () => {
-      database = await openStorage(await createStorage(kind));
-      await migrate(database, pino({ level: 'silent' }));
+      database = await openMigrated(await createStorage(kind));
     });
     const logs: UpdateLog[] = [];
     afterAll(() => {
@@ -46,7 +43,7 @@ export function updateLogContract(kind: StorageKind): void {
           replaced: () => {},
           ...options.events,
         },
-        log: pino({ level: 'silent' }),
+        log: silent,
         metrics: new Metrics(),
       });
       logs.push(log);
