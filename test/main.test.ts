@@ -24,14 +24,18 @@ import {
   silent,
   STORAGE_KINDS,
 } from './helpers/storage.ts';
-
-const JWT_SECRET = 'a key that is long enough for HS256, of 32 characters';
+import { SECRET as JWT_SECRET } from './helpers/tokens.ts';
 
 /** Runs the command line to its end. */
 async function indelible(words: string[], env: Record<string, string> = {}) {
   const child = await startNode(['server/main.ts', ...words], { env });
   const { code } = await child.exited;
   return { code, stdout: child.stdout.join('\n'), stderr: child.stderr.join('\n') };
+}
+
+/** A token of `indelible token`. */
+async function mint(words: string, key = JWT_SECRET): Promise<string> {
+  return (await indelible(['token', ...words.split(' ')], { JWT_SECRET: key })).stdout;
 }
 
 /** A Postgres with our schema, open beside the command. */
@@ -126,8 +130,6 @@ describe('indelible token', () => {
 
   test('[C3] a token holds for its documents, its access and its key only', async () => {
     const { url } = await startServer({ jwtSecret: JWT_SECRET });
-    const mint = async (words: string, key = JWT_SECRET) =>
-      (await indelible(['token', ...words.split(' ')], { JWT_SECRET: key })).stdout;
     const statusOf = async (token: string) => {
       const refused = await joinAs('y-websocket', url, 'notes/today', token).catch((error: unknown) => error);
       return refused instanceof UpgradeRefused ? refused.status : refused;
@@ -166,8 +168,7 @@ describe.each(STORAGE_KINDS)('a bad edit on %s', (kind) => {
   test('[I4] is seen with its author, and taken out by its row; a server opens the document without it', async () => {
     const storage = await createStorage(kind);
     const env = { ...environmentOf(storage), JWT_SECRET };
-    const mint = async (sub: string) => (await indelible(['token', '--sub', sub], env)).stdout;
-    const [alice, mallory] = [await mint('alice'), await mint('mallory')];
+    const [alice, mallory] = [await mint('--sub alice'), await mint('--sub mallory')];
     const first = await spawnServer(storage, { JWT_SECRET });
     for (const [protocol, token, text] of [
       ['y-websocket', alice, 'good'],

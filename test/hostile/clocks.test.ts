@@ -8,9 +8,9 @@ import { claimForgotten, claimText } from '../helpers/hostile.ts';
 import { documentsBecome } from '../helpers/metrics.ts';
 import { startServer } from '../helpers/server.ts';
 import { type Storage, createStorage, openStorage, rebuild } from '../helpers/storage.ts';
+import { SECRET } from '../helpers/tokens.ts';
 
 const ROOM = 'hostile/clocks';
-const SECRET = 'a key that is long enough for HS256, of 32 characters';
 const COMMITTED = 'mine ';
 
 const tokenFor = (sub: string) => mintToken(SECRET, { sub, access: { '**': 'write' } }, 60);

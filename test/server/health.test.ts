@@ -5,6 +5,7 @@ import { documentsBecome, readMetrics, valueOf } from '../helpers/metrics.ts';
 import { startPostgres } from '../helpers/postgres.ts';
 import { rawYWebsocket } from '../helpers/raw-client.ts';
 import { startServer } from '../helpers/server.ts';
+import { SECRET } from '../helpers/tokens.ts';
 
 const READY = { status: 'ready', database: 'there', redis: 'not configured' };
 const UNREADY = { status: 'unready', database: 'away', redis: 'not configured' };
@@ -137,7 +138,7 @@ describe('metrics', () => {
   }, 60_000);
 
   test('[H1] refusals are counted by their code', async () => {
-    const { url } = await startServer({ jwtSecret: 'a key that is long enough for HS256, of 32 characters' });
+    const { url } = await startServer({ jwtSecret: SECRET });
     await expect(rawYWebsocket(`${url}/metrics/refused?token=forged`)).rejects.toThrow('401');
     await expect(rawYWebsocket(`${url}/metrics//refused`)).rejects.toThrow('400');
     const metrics = await readMetrics(url);

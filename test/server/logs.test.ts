@@ -9,8 +9,8 @@ import { rawHocuspocus, rawYWebsocket } from '../helpers/raw-client.ts';
 import { readiness } from '../helpers/readiness.ts';
 import { spawnServer, type ServerProcess } from '../helpers/server.ts';
 import { createStorage, openStorage } from '../helpers/storage.ts';
+import { SECRET as JWT_SECRET } from '../helpers/tokens.ts';
 
-const JWT_SECRET = 'a key that is long enough for HS256, of 32 characters';
 const TEXT = 'Sphinx of black quartz, judge my vow';
 const NAME = 'logs/page';
 
@@ -90,9 +90,10 @@ test('[H2] an error of Postgres is logged without the values of the row that it 
   expectSilence(lines, spellings(TEXT));
 });
 
+const mint = (access: 'read' | 'write', key = JWT_SECRET, lifetime = 600) =>
+  mintToken(key, { sub: 'alice', name: 'Alice', access: { 'logs/*': access } }, lifetime);
+
 async function mintTokens() {
-  const mint = (access: 'read' | 'write', key = JWT_SECRET, lifetime = 600) =>
-    mintToken(key, { sub: 'alice', name: 'Alice', access: { 'logs/*': access } }, lifetime);
   return {
     writer: await mint('write'),
     reader: await mint('read'),
