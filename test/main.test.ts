@@ -1,14 +1,12 @@
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { pino } from 'pino';
 import { describe, expect, test } from 'vitest';
 import * as Y from 'yjs';
 import { describeSettings } from '../server/config.ts';
 import { Metrics } from '../server/metrics.ts';
 import { type Database, transaction } from '../server/storage/database.ts';
 import { DocumentStore, type FoldResult } from '../server/storage/document-store.ts';
-import { migrate } from '../server/storage/migrate.ts';
 import { atTestEnd } from './helpers/cleanup.ts';
 import { joinAs, PROTOCOLS, textOf, typist } from './helpers/editor.ts';
 import { freePort } from './helpers/ports.ts';
@@ -20,13 +18,13 @@ import {
   createStorage,
   environmentOf,
   insertRows,
+  openMigrated,
   openStorage,
   rebuild,
+  silent,
   STORAGE_KINDS,
 } from './helpers/storage.ts';
-
-const silent = pino({ level: 'silent' });
-const JWT_SECRET = 'a key that is long enough for HS256, of 32 characters';
+import { SECRET as JWT_SECRET } from './helpers/tokens.ts';
 
 /** Runs the command line to its end. */
 async function indelible(words: string[], env: Record<string, string> = {}) {
@@ -35,11 +33,15 @@ async function indelible(words: string[], env: Record<string, string> = {}) {
   return { code, stdout: child.stdout.join('\n'), stderr: child.stderr.join('\n') };
 }
 
+/** A token of `indelible token`. */
+async function mint(words: string, key = JWT_SECRET): Promise<string> {
+  return (await indelible(['token', ...words.split(' ')], { JWT_SECRET: key })).stdout;
+}
+
 /** A Postgres with our schema, open beside the command. */
 async function migrated() {
   const storage = await createStorage('postgres');
-  const database = await openStorage(storage);
-  await migrate(database, silent);
+  const database = await openMigrated(storage);
   return { database, env: environmentOf(storage) };
 }
 
@@ -128,8 +130,6 @@ describe('indelible token', () => {
 
   test('[C3] a token holds for its documents, its access and its key only', async () => {
     const { url } = await startServer({ jwtSecret: JWT_SECRET });
-    const mint = async (words: string, key = JWT_SECRET) =>
-      (await indelible(['token', ...words.split(' ')], { JWT_SECRET: key })).stdout;
     const statusOf = async (token: string) => {
       const refused = await joinAs('y-websocket', url, 'notes/today', token).catch((error: unknown) => error);
       return refused instanceof UpgradeRefused ? refused.status : refused;
@@ -168,8 +168,7 @@ describe.each(STORAGE_KINDS)('a bad edit on %s', (kind) => {
   test('[I4] is seen with its author, and taken out by its row; a server opens the document without it', async () => {
     const storage = await createStorage(kind);
     const env = { ...environmentOf(storage), JWT_SECRET };
-    const mint = async (sub: string) => (await indelible(['token', '--sub', sub], env)).stdout;
-    const [alice, mallory] = [await mint('alice'), await mint('mallory')];
+    const [alice, mallory] = [await mint('--sub alice'), await mint('--sub mallory')];
     const first = await spawnServer(storage, { JWT_SECRET });
     for (const [protocol, token, text] of [
       ['y-websocket', alice, 'good'],

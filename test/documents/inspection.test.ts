@@ -37,10 +37,15 @@ function without(document: DocumentRows, id: number) {
 
 /** The update that deletes the text of another one. */
 function deletionOf(update: Uint8Array): Uint8Array {
+  return answerTo(update, (content) => content.delete(0, content.length));
+}
+
+/** What somebody else does to the text of an update. */
+function answerTo(update: Uint8Array, change: (content: Y.Text) => void): Uint8Array {
   const doc = new Y.Doc();
   Y.applyUpdate(doc, update);
   const before = Y.encodeStateVector(doc);
-  doc.getText('content').delete(0, doc.getText('content').length);
+  change(doc.getText('content'));
   return Y.encodeStateAsUpdate(doc, before);
 }
 
@@ -122,7 +127,7 @@ describe('without a row', () => {
       Uint8Array,
       Uint8Array,
     ];
-    const reply = answering(bad);
+    const reply = answerTo(bad, (content) => content.insert(1, 'reply'));
     const document = stored([row(late), row(bad), row(typist(2)('apart')), row(after), row(reply)]);
     expect(without(document, 2)).toEqual({
       isHarmful: true,
@@ -175,12 +180,3 @@ describe('without a row', () => {
     });
   });
 });
-
-/** Somebody else's text in the middle of what an update brings. */
-function answering(update: Uint8Array): Uint8Array {
-  const doc = new Y.Doc();
-  Y.applyUpdate(doc, update);
-  const before = Y.encodeStateVector(doc);
-  doc.getText('content').insert(1, 'reply');
-  return Y.encodeStateAsUpdate(doc, before);
-}

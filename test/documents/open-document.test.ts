@@ -3,6 +3,7 @@ import { afterEach, describe, expect, test } from 'vitest';
 import * as Y from 'yjs';
 import { OpenDocument } from '../../server/documents/open-document.ts';
 import { checkUpdate } from '../../server/documents/update-check.ts';
+import { textOf, typist } from '../helpers/editor.ts';
 
 const documents: Document[] = [];
 afterEach(() => {
@@ -26,22 +27,11 @@ function apply(opened: OpenDocument, update: Uint8Array): Uint8Array | null {
   return opened.apply(opened.weigh(update, shape), null);
 }
 
-/** Updates of somebody who types; each needs those before it. */
-function typist(): (text: string) => Uint8Array {
-  const doc = new Y.Doc();
-  const content = doc.getText('content');
-  return (text) => {
-    const before = Y.encodeStateVector(doc);
-    content.insert(content.length, text);
-    return Y.encodeStateAsUpdate(doc, before);
-  };
-}
-
 /** What a document is that has read these rows of the log, and nothing else. */
 function replay(rows: (Uint8Array | null)[]): string {
   const doc = new Y.Doc();
   for (const row of rows) if (row !== null) Y.applyUpdate(doc, row);
-  return doc.getText('content').toString();
+  return textOf(doc);
 }
 
 describe('the bytes that the log needs', () => {
@@ -76,7 +66,7 @@ describe('the bytes that the log needs', () => {
     const rows = [apply(opened, third), apply(opened, second)];
     expect(rows).toEqual([third, second]);
     rows.push(apply(opened, first));
-    expect(opened.document.getText('content').toString()).toBe('abc');
+    expect(textOf(opened.document)).toBe('abc');
     expect(replay(rows)).toBe('abc');
     expect(replay(rows.toReversed())).toBe('abc');
   });
@@ -93,7 +83,7 @@ describe('the bytes that the log needs', () => {
     const opened = open();
     const rows = [apply(opened, deletion), apply(opened, typed)];
     expect(rows[0]).toEqual(deletion);
-    expect(opened.document.getText('content').toString()).toBe('ac');
+    expect(textOf(opened.document)).toBe('ac');
     expect(replay(rows)).toBe('ac');
   });
 
@@ -106,11 +96,11 @@ describe('the bytes that the log needs', () => {
   });
 
   test('[A5] of an edit while another waits for its predecessors: enough for both', () => {
-    const [opened, typed, other] = [open(), typist(), typist()];
+    const [opened, typed, other] = [open(), typist(1), typist(2)];
     const missing = typed('a');
     const rows = [apply(opened, typed('b')), apply(opened, other('x')), apply(opened, missing)];
     expect(rows.every((row) => row !== null)).toBe(true);
-    expect(replay(rows)).toBe(opened.document.getText('content').toString());
+    expect(replay(rows)).toBe(textOf(opened.document));
     expect(opened.document.store.pendingStructs).toBeNull();
   });
 

@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { PROTOCOLS } from '../helpers/editor.ts';
 import { history, openRoom } from '../helpers/presence.ts';
+import { SECRET } from '../helpers/tokens.ts';
 
-const SECRET = 'a key that is long enough for HS256, of 32 characters';
 const ANNA = 7;
 const BERT = 8;
 /** Of an old socket: gone when that is. */

@@ -2,7 +2,7 @@ import { expect, test, vi } from 'vitest';
 import * as Y from 'yjs';
 import type { Database } from '../../server/storage/database.ts';
 import { connectYWebsocket } from '../helpers/clients.ts';
-import { valueOf } from '../helpers/metrics.ts';
+import { documentsBecome, valueOf } from '../helpers/metrics.ts';
 import { startNode } from '../helpers/processes.ts';
 import { createStorage, environmentOf, openStorage, rebuild } from '../helpers/storage.ts';
 import { randomOf } from '../helpers/traces.ts';
@@ -64,13 +64,7 @@ class Damage {
   async close(): Promise<void> {
     const { server, documents } = this.stage;
     for (const typist of this.people) typist.drop();
-    const open = () => valueOf(server.url, 'indelible_documents');
-    await vi.waitFor(
-      async () => {
-        if ((await open()) !== documents.length - 1) throw new Error('it is still in memory');
-      },
-      { timeout: 20_000 },
-    );
+    await documentsBecome(server.url, documents.length - 1, 20_000);
   }
 
   /** Rows of its log that loading and folding read. */

@@ -1,19 +1,18 @@
-import { Client } from 'pg';
 import { expect, test, vi } from 'vitest';
 import { memoryOf } from '../helpers/memory.ts';
 import { valueOf } from '../helpers/metrics.ts';
 import { canMount, fillDisk } from '../helpers/mounts.ts';
-import { startPostgres } from '../helpers/postgres.ts';
+import { queryOnce, startPostgres } from '../helpers/postgres.ts';
+import { readiness } from '../helpers/readiness.ts';
 import { randomOf } from '../helpers/traces.ts';
 import type { PostgresCluster } from '../setup/postgres-cluster.ts';
 import { percentiles } from './figures.ts';
+import { FIRST_ACK_MS } from './recovery.ts';
 import { SEED, Stage, scaled } from './stage.ts';
 import { hasNoMoreMemory } from './verdict.ts';
 
 const DISK_BYTES = 128 * 1024 * 1024;
 const ROUNDS = scaled(2, 20);
-/** How soon the first edit is acknowledged when Postgres accepts connections again. */
-const FIRST_ACK_MS = 3_000;
 /** Attempts to commit while the disk is full. */
 const ATTEMPTS = 5;
 /** Of Postgres: a table cannot be extended. */
@@ -27,21 +26,10 @@ const SETTINGS = {
   max_wal_size: '64MB',
 };
 
-async function ask(cluster: PostgresCluster, statement: string): Promise<void> {
-  const client = new Client({ connectionString: cluster.url });
-  client.on('error', () => {});
-  await client.connect();
-  try {
-    await client.query(statement);
-  } finally {
-    await client.end();
-  }
-}
-
 /** Writes WAL until there is no room for more of it, and Postgres crashes: it ends, or cannot finish its recovery. */
 async function exhaustWal(cluster: PostgresCluster): Promise<void> {
   const succeeds = (statement: string) =>
-    ask(cluster, statement).then(
+    queryOnce(cluster.url, statement).then(
       () => true,
       () => false,
     );
@@ -55,7 +43,7 @@ async function comeBack(cluster: PostgresCluster): Promise<void> {
   await vi.waitFor(
     async () => {
       if (!cluster.isRunning) await cluster.start();
-      await ask(cluster, 'select 1');
+      await queryOnce(cluster.url, 'select 1');
     },
     { timeout: 60_000 },
   );
@@ -75,8 +63,7 @@ async function nothingIsAcked(stage: Stage): Promise<void> {
   await attempt(ATTEMPTS);
   expect(ledger.typedCount).toBeGreaterThan(typedCount);
   expect(ledger.ackedCount).toBe(ackedCount);
-  const response = await fetch(`${server.url}/readyz`);
-  expect([response.status, await response.json()]).toMatchObject([503, { database: 'away' }]);
+  expect(await readiness(server.url)).toMatchObject({ code: 503, database: 'away' });
 }
 
 test.skipIf(!(await canMount())).for(['a table', 'the log of Postgres'] as const)(

@@ -3,8 +3,8 @@ import { expect, test, vi } from 'vitest';
 import * as Y from 'yjs';
 import { connectYWebsocket } from '../helpers/clients.ts';
 import { PROTOCOLS, type Protocol, joinAs } from '../helpers/editor.ts';
-import { memoryOf } from '../helpers/memory.ts';
-import { valueOf } from '../helpers/metrics.ts';
+import { heldSince, memoryOf } from '../helpers/memory.ts';
+import { documentsBecome, valueOf } from '../helpers/metrics.ts';
 import { encodeStates, joinPresence } from '../helpers/presence.ts';
 import { startNode } from '../helpers/processes.ts';
 import { type Proxy, startProxy } from '../helpers/proxy.ts';
@@ -70,8 +70,7 @@ async function typeSteadily({ url, pid }: ServerProcess, document: string) {
 
 /** Holds when the server has let go of what nobody on the stage uses. */
 async function onlyTheStageIsLeft({ server, documents }: Stage): Promise<void> {
-  const count = () => valueOf(server.url, 'indelible_documents');
-  await vi.waitFor(async () => expect(await count()).toBe(documents.length), { timeout: 15_000 });
+  await documentsBecome(server.url, documents.length, 15_000);
 }
 
 /* Readers who are paused. */
@@ -126,8 +125,7 @@ test(
       for (let count = 1; count * PASTE.length <= PASSING_MB * MB; count += 1) {
         await paste(count);
         if (count % PASTES_BETWEEN > 0) continue;
-        const { heap, buffers } = await memoryOf(stage.server);
-        held.push(heap + buffers - before.heap - before.buffers);
+        held.push(heldSince(before, await memoryOf(stage.server)));
       }
     });
     for (const end of await areSentAway()) expect(end).toEqual({ code: 1013, reason: 'slow_reader' });
@@ -442,8 +440,7 @@ test.for(PROTOCOLS)(
       await watcher.sees((view) => !Object.keys(view).some((id) => isForged(Number(id))));
     }
     const grown = resident.peak() - resident.start;
-    const after = await memoryOf(server);
-    const held = after.heap + after.buffers - before.heap - before.buffers;
+    const held = heldSince(before, await memoryOf(server));
     figures.push({
       what: `the same over ${protocol}: memory above the start`,
       value: `${inMB(grown)}, ${inMB(held)} of it held`,

@@ -1,6 +1,6 @@
-import { Client, type QueryResultRow } from 'pg';
+import type { QueryResultRow } from 'pg';
 import { vi } from 'vitest';
-import { createPostgres } from '../helpers/postgres.ts';
+import { createPostgres, queryOnce } from '../helpers/postgres.ts';
 import { type Proxy, startProxy } from '../helpers/proxy.ts';
 import type { PostgresCluster } from '../setup/postgres-cluster.ts';
 
@@ -94,16 +94,8 @@ export class Replicas {
   }
 
   /** Asks the primary. */
-  async query<Row extends QueryResultRow>(statement: string, values: unknown[] = []): Promise<Row[]> {
-    const client = new Client({ connectionString: this.primary.url });
-    // It may be killed meanwhile.
-    client.on('error', () => {});
-    await client.connect();
-    try {
-      return (await client.query<Row>(statement, values)).rows;
-    } finally {
-      await client.end();
-    }
+  query<Row extends QueryResultRow>(statement: string, values?: unknown[]): Promise<Row[]> {
+    return queryOnce<Row>(this.primary.url, statement, values);
   }
 
   /** Bytes that the standby has not written to its disk. */

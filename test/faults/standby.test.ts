@@ -1,10 +1,12 @@
 import { expect, test } from 'vitest';
 import * as Y from 'yjs';
 import { memoryOf } from '../helpers/memory.ts';
+import { readiness, readinessBecomes } from '../helpers/readiness.ts';
 import { openStorage, rebuild } from '../helpers/storage.ts';
 import { randomOf } from '../helpers/traces.ts';
 import { percentiles } from './figures.ts';
 import { Ledger } from './ledger.ts';
+import { FIRST_ACK_MS } from './recovery.ts';
 import { Replicas } from './replicas.ts';
 import { SEED, Stage, scaled } from './stage.ts';
 import { startTypist } from './typist.ts';
@@ -13,8 +15,6 @@ import { hasNoMoreMemory, nothingIsLost } from './verdict.ts';
 const FAILOVERS = scaled(2, 20);
 /** Acks between two failovers, at most. */
 const ACKS = 200;
-/** How soon the first edit is acknowledged when a database is there again. */
-const FIRST_ACK_MS = 3_000;
 /** How long a server waits for a database that is silent, and what it takes to find another one. */
 const SILENCE_MS = 25_000;
 /** How often a commit that waits for the standby is cancelled. */
@@ -100,7 +100,7 @@ test('[F41] a commit is not acknowledged when its wait for the standby is cancel
     cancelled.add(pid);
   }
   await stage.server.line(/no standby has confirmed the commit/);
-  expect((await fetch(`${stage.server.url}/readyz`)).status).toBe(503);
+  expect(await readiness(stage.server.url)).toMatchObject({ code: 503 });
   expect(stage.ledger.ackedCount).toBe(acked);
   // They are in the primary, where anybody may read them; the standby has nothing of them.
   await replicas.killPrimary();
@@ -205,9 +205,7 @@ test('[F51] while a synchronous standby is away nothing is acknowledged, which i
     replicas.line.blackHole();
     await expect.poll(() => replicas.waiting(), { timeout: 10_000 }).toHaveLength(1);
     const { ackedCount } = ledger;
-    await expect
-      .poll(async () => (await fetch(`${server.url}/readyz`)).status, { timeout: 10_000 })
-      .toBe(503);
+    await readinessBecomes(server.url, { code: 503 });
     // Longer than a statement may take that waits for nothing.
     await server.line(/a commit waits for a standby/, 40_000);
     expect(await replicas.waiting()).toHaveLength(1);

@@ -1,12 +1,12 @@
 import { cp, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { expect, test, vi } from 'vitest';
+import { expect, test } from 'vitest';
 import { SERVER_VERSION } from '../../server/storage/migrate.ts';
 import { atTestEnd } from '../helpers/cleanup.ts';
 import { PROTOCOLS } from '../helpers/editor.ts';
 import { COLLECTING } from '../helpers/memory.ts';
-import { valueOf } from '../helpers/metrics.ts';
+import { documentsBecome, valueOf } from '../helpers/metrics.ts';
 import { type Proxy, startProxy } from '../helpers/proxy.ts';
 import { type ServerProcess, spawnServer } from '../helpers/server.ts';
 import { createStorage, openStorage } from '../helpers/storage.ts';
@@ -56,7 +56,7 @@ async function typeUntilFolded(people: [ServerProcess, Typist[]][]): Promise<voi
       await Promise.all(all.map((typist) => typist.settled()));
       for (const typist of typists) typist.drop();
       // It folds when the last one leaves, if the log is long enough by then.
-      await vi.waitFor(async () => expect(await valueOf(server.url, 'indelible_documents')).toBe(0), 20_000);
+      await documentsBecome(server.url, 0, 20_000);
     }
   }
 }

@@ -3,8 +3,8 @@ import { mintToken } from '../../server/auth/tokens.ts';
 import { valueOf } from '../helpers/metrics.ts';
 import { UpgradeRefused, rawHocuspocus, rawYWebsocket } from '../helpers/raw-client.ts';
 import { startServer } from '../helpers/server.ts';
+import { SECRET } from '../helpers/tokens.ts';
 
-const SECRET = 'a key that is long enough for HS256, of 32 characters';
 const EVIL = 'https://evil.example';
 
 /** What each door answers to a page of an origin: `open`, or the status of the refusal. */

@@ -64,7 +64,7 @@ export function textOf(doc: Y.Doc): string {
   return doc.getText('content').toString();
 }
 
-/** Somebody who types at the end of a text; each call gives the update of what was typed. */
+/** Somebody who types at the end of a text; each call gives the update of what was typed, which needs those before it. */
 export function typist(clientID = 1): (text: string) => Uint8Array {
   const doc = new Y.Doc();
   doc.clientID = clientID;

@@ -27,3 +27,8 @@ export async function memoryOf(server: ServerProcess): Promise<Memory> {
     resident: metrics.value('process_resident_memory_bytes'),
   };
 }
+
+/** Bytes that a process holds more than before, in its heap and in buffers. */
+export function heldSince(before: Memory, after: Memory): number {
+  return after.heap + after.buffers - before.heap - before.buffers;
+}

@@ -1,3 +1,5 @@
+import { expect, vi } from 'vitest';
+
 type Labels = Record<string, string>;
 
 /** What a server tells of itself: by name and labels, as in the text format of Prometheus. */
@@ -29,6 +31,14 @@ export async function readMetrics(url: string): Promise<Samples> {
 /** One sample of {@link readMetrics}. */
 export async function valueOf(url: string, name: string, labels?: Labels): Promise<number> {
   return (await readMetrics(url)).value(name, labels);
+}
+
+/**
+ * Holds when a server has so many documents in memory.
+ * @param deadlineMs - that of `vi.waitFor` when left out
+ */
+export async function documentsBecome(url: string, count: number, deadlineMs?: number): Promise<void> {
+  await vi.waitFor(async () => expect(await valueOf(url, 'indelible_documents')).toBe(count), deadlineMs);
 }
 
 /**

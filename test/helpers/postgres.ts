@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { Client } from 'pg';
+import { Client, type ClientConfig, type QueryResultRow } from 'pg';
 import { inject } from 'vitest';
 import { type ClusterOptions, PostgresCluster } from '../setup/postgres-cluster.ts';
 import { atTestEnd } from './cleanup.ts';
@@ -42,10 +42,21 @@ export function createPostgres(options: OwnCluster = {}): PostgresCluster {
 }
 
 async function administer(statement: string): Promise<void> {
-  const client = new Client({ connectionString: inject('postgresUrl') });
+  await queryOnce(inject('postgresUrl'), statement);
+}
+
+/** Runs one statement on a connection of its own. @returns its rows */
+export async function queryOnce<Row extends QueryResultRow>(
+  connection: string | ClientConfig,
+  statement: string,
+  values: unknown[] = [],
+): Promise<Row[]> {
+  const client = new Client(connection);
+  // When the database is killed meanwhile, the statement fails, too.
+  client.on('error', () => {});
   await client.connect();
   try {
-    await client.query(statement);
+    return (await client.query<Row>(statement, values)).rows;
   } finally {
     await client.end();
   }

@@ -6,6 +6,7 @@ import * as Y from 'yjs';
 import { Metrics } from '../../server/metrics.ts';
 import { type Database, openDatabase } from '../../server/storage/database.ts';
 import { DocumentStore } from '../../server/storage/document-store.ts';
+import { migrate } from '../../server/storage/migrate.ts';
 import { checksumOf } from '../../server/storage/update-log.ts';
 import { applyStored } from '../../server/storage/stored-document.ts';
 import { atTestEnd } from './cleanup.ts';
@@ -31,18 +32,28 @@ export function environmentOf(storage: Storage): Record<string, string> {
   return 'dataDir' in storage ? { DATA_DIR: storage.dataDir } : { DATABASE_URL: storage.databaseUrl };
 }
 
+/** A log that nobody reads. */
+export const silent = pino({ level: 'silent' });
+
 /** Opened as the server opens it; closed at the end of the test. */
 export async function openStorage(storage: Storage): Promise<Database> {
   const database = await openDatabase({
     url: 'databaseUrl' in storage ? storage.databaseUrl : undefined,
     dataDir: 'dataDir' in storage ? storage.dataDir : '',
     connections: 4,
-    log: pino({ level: 'silent' }),
+    log: silent,
   });
   let closing: Promise<void> | undefined;
   const close = () => (closing ??= database.close());
   atTestEnd(close);
   return { ...database, close };
+}
+
+/** As {@link openStorage}, with the schema of this server in it. */
+export async function openMigrated(storage: Storage): Promise<Database> {
+  const database = await openStorage(storage);
+  await migrate(database, silent);
+  return database;
 }
 
 /** Puts updates into the log of a document as rows, past the update log. */
@@ -67,7 +78,7 @@ export async function insertRows(
 
 /** A document rebuilt from the database alone; `null` when it is not there. */
 export async function rebuild(database: Database, name: string): Promise<Y.Doc | null> {
-  const store = new DocumentStore(database.queries, pino({ level: 'silent' }), new Metrics());
+  const store = new DocumentStore(database.queries, silent, new Metrics());
   const stored = await store.read(name);
   if (stored === null) return null;
   const doc = new Y.Doc();

@@ -1,16 +1,16 @@
-import { describe, expect, test, vi } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import * as Y from 'yjs';
 import { mintToken } from '../../server/auth/tokens.ts';
 import { ERROR } from '../helpers/bystanders.ts';
 import { connectHocuspocus, connectYWebsocket } from '../helpers/clients.ts';
 import { type Protocol, PROTOCOLS, joinAs, textOf } from '../helpers/editor.ts';
 import { claimForgotten, claimText } from '../helpers/hostile.ts';
-import { valueOf } from '../helpers/metrics.ts';
-import { type TestServer, startServer } from '../helpers/server.ts';
+import { documentsBecome } from '../helpers/metrics.ts';
+import { startServer } from '../helpers/server.ts';
 import { type Storage, createStorage, openStorage, rebuild } from '../helpers/storage.ts';
+import { SECRET } from '../helpers/tokens.ts';
 
 const ROOM = 'hostile/clocks';
-const SECRET = 'a key that is long enough for HS256, of 32 characters';
 const COMMITTED = 'mine ';
 
 const tokenFor = (sub: string) => mintToken(SECRET, { sub, access: { '**': 'write' } }, 60);
@@ -74,10 +74,6 @@ function type(doc: Y.Doc, text: string): void {
   doc.getText('content').insert(textOf(doc).length, text);
 }
 
-async function isUnloaded({ url }: TestServer): Promise<void> {
-  await vi.waitFor(async () => expect(await valueOf(url, 'indelible_documents')).toBe(0), { timeout: 5_000 });
-}
-
 async function query<T extends object>(storage: Storage, sql: string): Promise<T[]> {
   return (await (await openStorage(storage)).queries.query<T>(sql)).rows;
 }
@@ -100,7 +96,7 @@ describe.each(PROTOCOLS)('clocks that somebody else claims over %s', (protocol) 
       await query(storage, `update indelible.updates set quarantined = 'operator' where author = 'mallory'`);
       expect(await storedText(storage), 'nothing of the claim is left').toMatch(/^mine (and more)?$/);
       mallory.client.socket.close();
-      await isUnloaded(server);
+      await documentsBecome(server.url, 0, 5_000);
       leave(await connectAs(protocol, server.url, 'vera', vera.doc));
       expect(await storedText(storage)).toBe(textOf(vera.doc));
       expect(textOf(vera.doc)).toMatch(/^mine and more/);

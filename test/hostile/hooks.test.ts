@@ -15,7 +15,7 @@ import { type Scene, setScene } from '../helpers/bystanders.ts';
 import { atTestEnd } from '../helpers/cleanup.ts';
 import { type Editor, type Protocol, PROTOCOLS, joinAs, textOf, updateOf } from '../helpers/editor.ts';
 import { type Received, decodeFrame, encodeFrame } from '../helpers/frames.ts';
-import { valueOf } from '../helpers/metrics.ts';
+import { documentsBecome } from '../helpers/metrics.ts';
 import { UpgradeRefused } from '../helpers/raw-client.ts';
 import { startServer } from '../helpers/server.ts';
 import { type Storage, createStorage, openStorage, rebuild } from '../helpers/storage.ts';
@@ -142,7 +142,7 @@ describe.each(PROTOCOLS)('a hook that fails, over %s', (protocol) => {
     expect(await editor.client.closed()).toEqual({ code: 4400, reason: 'bad_update' });
     expect(editor.acks()).toEqual([]);
     expect(lines.filter((line) => line.includes('a hook failed'))).toEqual([]);
-    await vi.waitFor(async () => expect(await valueOf(scene.url, 'indelible_documents')).toBe(1));
+    await documentsBecome(scene.url, 1);
     await opens(protocol, scene, '');
     await scene.isUnharmed();
   });

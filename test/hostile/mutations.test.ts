@@ -1,4 +1,4 @@
-import { expect, test, vi } from 'vitest';
+import { expect, test } from 'vitest';
 import * as Y from 'yjs';
 import { scaled } from '../faults/stage.ts';
 import { joinBystanders } from '../helpers/bystanders.ts';
@@ -7,10 +7,10 @@ import { type Protocol, PROTOCOLS, joinAs } from '../helpers/editor.ts';
 import { type Frame, encodeFrame } from '../helpers/frames.ts';
 import { mutate, seedOf } from '../helpers/hostile.ts';
 import { COLLECTING, type Memory, memoryOf } from '../helpers/memory.ts';
-import { valueOf } from '../helpers/metrics.ts';
+import { documentsBecome } from '../helpers/metrics.ts';
 import { encodeStates } from '../helpers/presence.ts';
 import type { RawClient } from '../helpers/raw-client.ts';
-import { type ServerProcess, spawnServer } from '../helpers/server.ts';
+import { spawnServer } from '../helpers/server.ts';
 import { type Storage, createStorage, openStorage, rebuild } from '../helpers/storage.ts';
 import { randomOf, readTrace, typeTransaction } from '../helpers/traces.ts';
 
@@ -54,7 +54,8 @@ test(
     for (let quarter = 0; quarter < QUARTERS; quarter += 1) {
       await Promise.all(attackers.map((attacker) => attacker.attack(ROUNDS / QUARTERS)));
       await bystanders.goOn();
-      await onlyBystandersAreLeft(server);
+      // That of the bystanders.
+      await documentsBecome(server.url, 1, 15_000);
       sizes.push(await memoryOf(server));
     }
 
@@ -195,11 +196,6 @@ const FRAMES: Frame[] = [
   { type: 'close' },
   { type: 'ping' },
 ];
-
-async function onlyBystandersAreLeft({ url }: ServerProcess): Promise<void> {
-  const timeout = 15_000;
-  await vi.waitFor(async () => expect(await valueOf(url, 'indelible_documents')).toBe(1), { timeout });
-}
 
 /** Every document in the database opens, and is what the database alone gives, and what was in memory before. */
 async function openEqual(url: string, storage: Storage, lastSeen: Map<string, Y.Doc>): Promise<void> {

@@ -1,12 +1,14 @@
 import { describe, expect, test } from 'vitest';
 import * as Y from 'yjs';
-import { PROTOCOLS, joinAs, textOf, updateOf } from '../helpers/editor.ts';
+import { PROTOCOLS, joinAs, textOf, typist, updateOf } from '../helpers/editor.ts';
 import { startPostgres } from '../helpers/postgres.ts';
 import { startServer } from '../helpers/server.ts';
 import { createStorage, openStorage, rebuild } from '../helpers/storage.ts';
+import { SECRET } from '../helpers/tokens.ts';
 import { mintToken } from '../../server/auth/tokens.ts';
 
-const SECRET = 'a key that is long enough for HS256, of 32 characters';
+const tokenFor = (access: 'read' | 'write') =>
+  mintToken(SECRET, { sub: access, access: { 'acks/*': access } }, 60);
 
 async function rowCount(storage: Awaited<ReturnType<typeof createStorage>>): Promise<number> {
   const database = await openStorage(storage);
@@ -96,8 +98,6 @@ describe.each(PROTOCOLS)('acks over %s', (protocol) => {
   test('[A7] a reader changes nothing, and is acked for an answer with nothing new', async () => {
     const storage = await createStorage('postgres');
     const { url } = await startServer({ ...storage, jwtSecret: SECRET });
-    const tokenFor = (access: 'read' | 'write') =>
-      mintToken(SECRET, { sub: access, access: { 'acks/*': access } }, 60);
     const writer = await joinAs(protocol, url, 'acks/reader', await tokenFor('write'));
     writer.type('written');
     expect(await writer.ack()).toBe(true);
@@ -145,9 +145,7 @@ test('[A3] an ack waits for the edits of others that the document holds', async 
 
 /** An update that needs another, which nobody has. */
 function orphanUpdate(): Uint8Array {
-  const doc = new Y.Doc();
-  doc.getText('content').insert(0, 'missing');
-  const before = Y.encodeStateVector(doc);
-  doc.getText('content').insert(7, 'orphan');
-  return Y.encodeStateAsUpdate(doc, before);
+  const type = typist();
+  type('missing');
+  return type('orphan');
 }

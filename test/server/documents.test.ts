@@ -3,9 +3,10 @@ import * as Y from 'yjs';
 import { OpenDocument } from '../../server/documents/open-document.ts';
 import { connectHocuspocus, connectYWebsocket, hocuspocusSocket } from '../helpers/clients.ts';
 import { PROTOCOLS, joinAs, textOf, updateOf } from '../helpers/editor.ts';
+import { documentsBecome, valueOf } from '../helpers/metrics.ts';
 import { startPostgres } from '../helpers/postgres.ts';
 import { startServer } from '../helpers/server.ts';
-import { type Storage, createStorage, openStorage, rebuild } from '../helpers/storage.ts';
+import { type Storage, createStorage, insertRows, openStorage, rebuild } from '../helpers/storage.ts';
 
 /** The check leaves no update that is known to make Yjs throw, so the next one is made to, after it was applied. */
 function throwOnNextApply(): void {
@@ -20,11 +21,6 @@ afterEach(() => {
   vi.restoreAllMocks();
 });
 
-async function documentsInMemory(url: string): Promise<number> {
-  const text = await (await fetch(`${url}/metrics`)).text();
-  return Number(/^indelible_documents (.+)$/m.exec(text)?.[1]);
-}
-
 async function query(storage: Storage, sql: string, parameters: unknown[] = []): Promise<void> {
   await (await openStorage(storage)).queries.query(sql, parameters);
 }
@@ -35,7 +31,7 @@ async function storeText(url: string, name: string, text: string): Promise<void>
   editor.type(text);
   expect(await editor.ack()).toBe(true);
   editor.client.socket.close();
-  await vi.waitFor(async () => expect(await documentsInMemory(url)).toBe(0));
+  await documentsBecome(url, 0);
 }
 
 describe.each(PROTOCOLS)('documents over %s', (protocol) => {
@@ -92,13 +88,13 @@ describe.each(PROTOCOLS)('documents over %s', (protocol) => {
     editor.type('not committed yet');
     await editor.ask();
     editor.client.socket.terminate();
-    await vi.waitFor(async () => expect(await connectionsOf(url)).toBe(0));
-    expect(await documentsInMemory(url)).toBe(1);
+    await vi.waitFor(async () => expect(await valueOf(url, 'indelible_connections', { protocol })).toBe(0));
+    expect(await valueOf(url, 'indelible_documents')).toBe(1);
     const back = await joinAs(protocol, url, 'doc/unload');
     expect(textOf(await back.ask()), 'it is still the one in memory').toBe('not committed yet');
     back.client.socket.terminate();
     cluster.thaw();
-    await vi.waitFor(async () => expect(await documentsInMemory(url)).toBe(0), { timeout: 20_000 });
+    await documentsBecome(url, 0, 20_000);
     const again = await joinAs(protocol, url, 'doc/unload');
     expect(textOf(await again.ask())).toBe('not committed yet');
   }, 60_000);
@@ -117,7 +113,7 @@ describe.each(PROTOCOLS)('documents over %s', (protocol) => {
     };
     await Promise.all(Array.from({ length: 8 }, (_, visitor) => visit(visitor)));
     expect(acked).toHaveLength(80);
-    await vi.waitFor(async () => expect(await documentsInMemory(url)).toBe(0));
+    await documentsBecome(url, 0);
     const database = await openStorage(storage);
     const stored = await Promise.all([0, 1].map((index) => rebuild(database, `doc/busy ${index}`)));
     const isStored = (key: string) => stored.some((doc) => doc?.getMap('visits').has(key));
@@ -178,12 +174,7 @@ describe.each(PROTOCOLS)('documents over %s', (protocol) => {
     const storage = await createStorage('postgres');
     const { url } = await startServer(storage);
     await storeText(url, 'doc/undecodable', 'whole');
-    await query(
-      storage,
-      `insert into indelible.updates (document, created_at, checksum, update)
-         select id, now(), $2, $1 from indelible.documents`,
-      [Buffer.from([1, 2, 3]), 1438416925],
-    );
+    await insertRows(await openStorage(storage), 'doc/undecodable', [new Uint8Array([1, 2, 3])]);
     const editor = await joinAs(protocol, url, 'doc/undecodable');
     expect(textOf(await editor.ask())).toBe('whole');
   });
@@ -223,7 +214,7 @@ test('[D3] a load that fails leaves no document and no timer behind, and the nex
     timers.mockClear();
     const editor = await joinAs('y-websocket', url, 'doc/fails');
     expect((await editor.client.closed()).code).toBe(4503);
-    expect(await documentsInMemory(url)).toBe(0);
+    expect(await valueOf(url, 'indelible_documents')).toBe(0);
     const started = timers.mock.results.map(({ value }) => value as unknown);
     const stopped = () => new Set(cleared.mock.calls.map(([timer]) => timer as unknown));
     expect(started.length, 'the awareness of the document, and the session').toBeGreaterThanOrEqual(2);
@@ -244,7 +235,7 @@ test('[S10] a long tail is folded at store time, and loads the same', async () =
   for (let edit = 0; edit < 300; edit += 1) editor.type(`${edit} `);
   for (let ack = 0; ack < 300; ack += 1) await editor.ack();
   editor.client.socket.close();
-  await vi.waitFor(async () => expect(await documentsInMemory(url)).toBe(0));
+  await documentsBecome(url, 0);
   const { rows } = await (
     await openStorage(storage)
   ).queries.query(
@@ -317,11 +308,3 @@ test('[D7] a document that is refused for now opens later, also on a socket with
   other.doc.getText('content').insert(0, 'still here');
   await other.saved();
 });
-
-async function connectionsOf(url: string): Promise<number> {
-  const text = await (await fetch(`${url}/metrics`)).text();
-  return [...text.matchAll(/^indelible_connections\{.*\} (.+)$/gm)].reduce(
-    (sum, [, count]) => sum + Number(count),
-    0,
-  );
-}

@@ -1,10 +1,11 @@
 import { describe, expect, test, vi } from 'vitest';
 import { joinAs, type Editor } from '../helpers/editor.ts';
 import { encodeFrame } from '../helpers/frames.ts';
-import { readMetrics, valueOf } from '../helpers/metrics.ts';
+import { documentsBecome, readMetrics, valueOf } from '../helpers/metrics.ts';
 import { startPostgres } from '../helpers/postgres.ts';
 import { rawYWebsocket } from '../helpers/raw-client.ts';
 import { startServer } from '../helpers/server.ts';
+import { SECRET } from '../helpers/tokens.ts';
 
 const READY = { status: 'ready', database: 'there', redis: 'not configured' };
 const UNREADY = { status: 'unready', database: 'away', redis: 'not configured' };
@@ -54,7 +55,7 @@ describe('metrics', () => {
     one.client.socket.close(1000);
     two.client.socket.close(4000);
     three.client.socket.terminate();
-    await vi.waitFor(async () => expect(await valueOf(url, 'indelible_documents')).toBe(0));
+    await documentsBecome(url, 0);
     const left = await readMetrics(url);
     expect(left.value('indelible_connections', { protocol: 'y-websocket' })).toBe(0);
     expect(left.value('indelible_connections', { protocol: 'hocuspocus' })).toBe(0);
@@ -137,7 +138,7 @@ describe('metrics', () => {
   }, 60_000);
 
   test('[H1] refusals are counted by their code', async () => {
-    const { url } = await startServer({ jwtSecret: 'a key that is long enough for HS256, of 32 characters' });
+    const { url } = await startServer({ jwtSecret: SECRET });
     await expect(rawYWebsocket(`${url}/metrics/refused?token=forged`)).rejects.toThrow('401');
     await expect(rawYWebsocket(`${url}/metrics//refused`)).rejects.toThrow('400');
     const metrics = await readMetrics(url);

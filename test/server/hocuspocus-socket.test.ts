@@ -7,8 +7,8 @@ import { valueOf } from '../helpers/metrics.ts';
 import { AT_ONCE_MS } from '../helpers/presence.ts';
 import { rawHocuspocus } from '../helpers/raw-client.ts';
 import { startServer } from '../helpers/server.ts';
+import { SECRET } from '../helpers/tokens.ts';
 
-const SECRET = 'a key that is long enough for HS256, of 32 characters';
 const stateVector = Y.encodeStateVector(new Y.Doc());
 
 const openSockets = (url: string) => valueOf(url, 'indelible_connections', { protocol: 'hocuspocus' });

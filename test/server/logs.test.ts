@@ -6,10 +6,11 @@ import { connectHocuspocus, connectYWebsocket } from '../helpers/clients.ts';
 import { joinAs, updateOf, type Editor } from '../helpers/editor.ts';
 import { startPostgres } from '../helpers/postgres.ts';
 import { rawHocuspocus, rawYWebsocket } from '../helpers/raw-client.ts';
+import { readiness } from '../helpers/readiness.ts';
 import { spawnServer, type ServerProcess } from '../helpers/server.ts';
 import { createStorage, openStorage } from '../helpers/storage.ts';
+import { SECRET as JWT_SECRET } from '../helpers/tokens.ts';
 
-const JWT_SECRET = 'a key that is long enough for HS256, of 32 characters';
 const TEXT = 'Sphinx of black quartz, judge my vow';
 const NAME = 'logs/page';
 
@@ -89,9 +90,10 @@ test('[H2] an error of Postgres is logged without the values of the row that it 
   expectSilence(lines, spellings(TEXT));
 });
 
+const mint = (access: 'read' | 'write', key = JWT_SECRET, lifetime = 600) =>
+  mintToken(key, { sub: 'alice', name: 'Alice', access: { 'logs/*': access } }, lifetime);
+
 async function mintTokens() {
-  const mint = (access: 'read' | 'write', key = JWT_SECRET, lifetime = 600) =>
-    mintToken(key, { sub: 'alice', name: 'Alice', access: { 'logs/*': access } }, lifetime);
   return {
     writer: await mint('write'),
     reader: await mint('read'),
@@ -159,6 +161,6 @@ async function spoilRow(databaseUrl: string): Promise<void> {
 async function breakOn(server: ServerProcess, editor: Editor): Promise<void> {
   await server.line(/are set aside/);
   expect((await editor.ask()).getText('content').toString()).toBe('');
-  await vi.waitFor(async () => expect((await fetch(`${server.url}/readyz`)).status).toBe(200));
+  await vi.waitFor(async () => expect(await readiness(server.url)).toMatchObject({ code: 200 }));
   editor.send(Y.encodeStateAsUpdate(editor.doc));
 }

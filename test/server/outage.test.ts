@@ -2,6 +2,7 @@ import { expect, test, vi } from 'vitest';
 import { joinAs, textOf } from '../helpers/editor.ts';
 import { valueOf } from '../helpers/metrics.ts';
 import { startPostgres } from '../helpers/postgres.ts';
+import { readiness, readinessBecomes } from '../helpers/readiness.ts';
 import { startServer } from '../helpers/server.ts';
 import { openStorage, rebuild } from '../helpers/storage.ts';
 
@@ -26,24 +27,13 @@ test.each(['frozen', 'stopped'] as const)(
     one.type('during ');
     await two.client.next('update');
     expect(textOf(await two.ask())).toBe('before during ');
-    await vi.waitFor(
-      async () => {
-        const response = await fetch(`${url}/readyz`);
-        expect([response.status, await response.json()]).toEqual([
-          503,
-          expect.objectContaining({ status: 'unready', database: 'away' }),
-        ]);
-      },
-      { timeout: 10_000 },
-    );
+    await readinessBecomes(url, { code: 503, status: 'unready', database: 'away' });
     expect(one.acks()).toHaveLength(1);
 
     if (how === 'frozen') cluster.thaw();
     else await cluster.start();
     expect(await one.ack(20_000)).toBe(true);
-    await vi.waitFor(async () => expect((await fetch(`${url}/readyz`)).status).toBe(200), {
-      timeout: 10_000,
-    });
+    await readinessBecomes(url, { code: 200 });
     const stored = await rebuild(await openStorage({ databaseUrl: cluster.url }), 'outage/room');
     expect(stored && textOf(stored)).toBe('before during ');
   },
@@ -89,7 +79,7 @@ test('[D4] a document that is opened while the database is away opens by itself 
     await joinAs('hocuspocus', url, 'outage/cold'),
   ];
   one.type('typed while it was away');
-  await vi.waitFor(async () => expect((await fetch(`${url}/readyz`)).status).toBe(503));
+  await vi.waitFor(async () => expect(await readiness(url)).toMatchObject({ code: 503 }));
   await cluster.start();
   expect(await one.ack(20_000)).toBe(true);
   expect(textOf(await two.ask())).toBe('typed while it was away');

@@ -1,6 +1,7 @@
 import { expect, test, vi } from 'vitest';
 import { joinAs, textOf } from '../helpers/editor.ts';
 import { valueOf } from '../helpers/metrics.ts';
+import { readiness } from '../helpers/readiness.ts';
 import { startServer } from '../helpers/server.ts';
 import { createStorage } from '../helpers/storage.ts';
 
@@ -33,7 +34,7 @@ test('[C4] closing one leaves the others running', async () => {
   await vi.waitFor(() => expect(fetch(`${one.url}/healthz`)).rejects.toThrow('fetch failed'));
   editor.type('still here');
   expect(await editor.ack()).toBe(true);
-  expect((await fetch(`${two.url}/readyz`)).status).toBe(200);
+  expect(await readiness(two.url)).toMatchObject({ code: 200 });
 });
 
 test('[C4] one that is closed gives its port and its DATA_DIR to the next', async () => {

@@ -1,19 +1,15 @@
-import { describe, expect, test, vi } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { joinAs, PROTOCOLS, textOf } from '../helpers/editor.ts';
 import { freePort } from '../helpers/ports.ts';
 import { startPostgres } from '../helpers/postgres.ts';
 import { startNode } from '../helpers/processes.ts';
 import { rawYWebsocket, UpgradeRefused } from '../helpers/raw-client.ts';
+import { readiness, readinessBecomes } from '../helpers/readiness.ts';
 import { spawnServer } from '../helpers/server.ts';
 import { createStorage, openStorage, rebuild, STORAGE_KINDS } from '../helpers/storage.ts';
 import { startTyping } from '../helpers/typing.ts';
 
 const RESTART = { code: 1012, reason: 'draining' };
-
-async function readiness(url: string) {
-  const response = await fetch(`${url}/readyz`);
-  return { code: response.status, ...((await response.json()) as object) };
-}
 
 describe.each(STORAGE_KINDS)('a server under load, on %s', (kind) => {
   test.each(['SIGTERM', 'SIGINT'] as const)(
@@ -101,10 +97,7 @@ test('[R1] a document that is still loading does not hold the process up', async
   one.type('too early');
   two.type('too early');
   // The sockets are open, and their document cannot be.
-  await vi.waitFor(
-    async () => expect(await readiness(server.url)).toMatchObject({ database: 'away' }),
-    10_000,
-  );
+  await readinessBecomes(server.url, { database: 'away' });
   server.signal('SIGTERM');
   expect(await one.client.closed()).toEqual(RESTART);
   expect(await two.client.closed()).toEqual(RESTART);

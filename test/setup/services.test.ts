@@ -6,7 +6,7 @@ import { Client } from 'pg';
 import { expect, inject, test } from 'vitest';
 import { atTestEnd } from '../helpers/cleanup.ts';
 import { canMount } from '../helpers/mounts.ts';
-import { createDatabase, startPostgres } from '../helpers/postgres.ts';
+import { createDatabase, queryOnce, startPostgres } from '../helpers/postgres.ts';
 import { bornAt } from '../helpers/process-table.ts';
 import { startNode } from '../helpers/processes.ts';
 import { sweepDeadRuns } from './run-directory.ts';
@@ -15,15 +15,8 @@ const CONNECT_MS = 5_000;
 const FROZEN_MS = 300;
 
 async function query(url: string, statement: string, connectionTimeoutMillis = CONNECT_MS): Promise<unknown> {
-  const client = new Client({ connectionString: url, connectionTimeoutMillis });
-  // A cluster that crashes takes its connections along.
-  client.on('error', () => {});
-  await client.connect();
-  try {
-    return (await client.query<{ value: unknown }>(statement)).rows[0]?.value;
-  } finally {
-    await client.end();
-  }
+  const [row] = await queryOnce({ connectionString: url, connectionTimeoutMillis }, statement);
+  return row?.['value'];
 }
 
 test('[T1] the suite has a real Postgres, and every database made in it is empty and its own', async () => {

@@ -11,6 +11,7 @@ import { startPostgres } from '../helpers/postgres.ts';
 import { spawnServer } from '../helpers/server.ts';
 import { startNode } from '../helpers/processes.ts';
 import { rawYWebsocket } from '../helpers/raw-client.ts';
+import { readiness } from '../helpers/readiness.ts';
 import { createStorage, environmentOf, openStorage } from '../helpers/storage.ts';
 
 async function settingOf(database: Awaited<ReturnType<typeof openStorage>>, name: string): Promise<unknown> {
@@ -99,7 +100,7 @@ test('[S8] a process that was killed leaves nothing in the way of the next', asy
   const first = await spawnServer(storage);
   await first.kill('SIGKILL');
   const second = await spawnServer(storage);
-  expect((await fetch(`${second.url}/readyz`)).status).toBe(200);
+  expect(await readiness(second.url)).toMatchObject({ code: 200 });
 });
 
 test('[S8] a directory with a long path works', async () => {

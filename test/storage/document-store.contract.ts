@@ -7,15 +7,12 @@ import { Metrics } from '../../server/metrics.ts';
 import { type Database, transaction } from '../../server/storage/database.ts';
 import { markRow } from '../../server/storage/document-rows.ts';
 import { DocumentStore } from '../../server/storage/document-store.ts';
-import { migrate } from '../../server/storage/migrate.ts';
 import { applyStored } from '../../server/storage/stored-document.ts';
 import { checksumOf } from '../../server/storage/update-log.ts';
 import { textOf, typist } from '../helpers/editor.ts';
 import { throwingUpdate } from '../helpers/hostile.ts';
 import { randomOf } from '../helpers/traces.ts';
-import { type StorageKind, createStorage, insertRows, openStorage } from '../helpers/storage.ts';
-
-const silent = pino({ level: 'silent' });
+import { type StorageKind, createStorage, insertRows, openMigrated, silent } from '../helpers/storage.ts';
 
 /** Registers the tests that loading and folding have to pass on every kind of storage. */
 export function documentStoreContract(kind: StorageKind): void {
@@ -26,8 +23,7 @@ export function documentStoreContract(kind: StorageKind): void {
     const logged: string[] = [];
     beforeAll(async () => {
       const log = pino({ level: 'error' }, { write: (line: string) => void logged.push(line) });
-      database = await openStorage(await createStorage(kind));
-      await migrate(database, log);
+      database = await openMigrated(await createStorage(kind));
       store = new DocumentStore(database.queries, log, metrics);
     });
 

@@ -1,9 +1,9 @@
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
-import { Client } from 'pg';
 import { expect, test } from 'vitest';
 import { EmbeddedThread } from '../../server/storage/embedded-thread.ts';
 import { atTestEnd } from '../helpers/cleanup.ts';
+import { queryOnce } from '../helpers/postgres.ts';
 import { createStorage } from '../helpers/storage.ts';
 
 const PORT = 5432;
@@ -49,13 +49,6 @@ test('[S12] one that ended by itself can be stopped before it is started again',
   expect(workers).toHaveLength(1);
 });
 
-async function query(directory: string, sql: string): Promise<unknown[]> {
-  const client = new Client({ host: directory, port: PORT, user: 'postgres', database: 'postgres' });
-  client.on('error', () => {});
-  await client.connect();
-  try {
-    return (await client.query(sql)).rows as unknown[];
-  } finally {
-    await client.end();
-  }
+function query(directory: string, sql: string) {
+  return queryOnce({ host: directory, port: PORT, user: 'postgres', database: 'postgres' }, sql);
 }

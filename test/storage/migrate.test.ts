@@ -1,12 +1,10 @@
 import { readFileSync } from 'node:fs';
-import { pino } from 'pino';
 import { expect, test } from 'vitest';
 import { type Database } from '../../server/storage/database.ts';
 import { SERVER_VERSION, compareVersions, migrate } from '../../server/storage/migrate.ts';
-import { createStorage, openStorage } from '../helpers/storage.ts';
+import { readiness } from '../helpers/readiness.ts';
+import { createStorage, openMigrated, openStorage, silent } from '../helpers/storage.ts';
 import { startServer } from '../helpers/server.ts';
-
-const silent = pino({ level: 'silent' });
 
 async function appliedMigrations(database: Database): Promise<string[]> {
   const { rows } = await database.queries.query<{ name: string }>('select name from indelible.migrations');
@@ -16,7 +14,7 @@ async function appliedMigrations(database: Database): Promise<string[]> {
 test('[M1] instances that start at once on an empty database all come up, and migrate it once', async () => {
   const storage = await createStorage('postgres');
   const servers = await Promise.all(Array.from({ length: 4 }, () => startServer(storage)));
-  for (const { url } of servers) expect((await fetch(`${url}/readyz`)).status).toBe(200);
+  for (const { url } of servers) expect(await readiness(url)).toMatchObject({ code: 200 });
   const applied = await appliedMigrations(await openStorage(storage));
   expect(applied).toEqual([...new Set(applied)]);
   expect(applied).toContain('001_documents');
@@ -30,8 +28,7 @@ test('[M1] migrating again applies nothing', async () => {
 
 test('[M2] a schema that needs a newer server refuses, and is left as it is', async () => {
   const storage = await createStorage('postgres');
-  const database = await openStorage(storage);
-  await migrate(database, silent);
+  const database = await openMigrated(storage);
   await database.queries.query(`update indelible.compatibility set oldest_server = '999.0.0'`);
   await database.queries.query(`delete from indelible.migrations`);
   await expect(startServer(storage)).rejects.toMatchObject({ code: 'schema_too_new' });
@@ -40,13 +37,12 @@ test('[M2] a schema that needs a newer server refuses, and is left as it is', as
 
 test('[M2] a schema with migrations that this server does not know is used, as long as it allows it', async () => {
   const storage = await createStorage('postgres');
-  const database = await openStorage(storage);
-  await migrate(database, silent);
+  const database = await openMigrated(storage);
   await database.queries.query(
     `insert into indelible.migrations (name, run_on) values ('999_from_the_future', now())`,
   );
   const { url } = await startServer(storage);
-  expect((await fetch(`${url}/readyz`)).status).toBe(200);
+  expect(await readiness(url)).toMatchObject({ code: 200 });
 });
 
 test.each([

@@ -1,11 +1,9 @@
-import { pino } from 'pino';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
-import * as Y from 'yjs';
 import { Metrics } from '../../server/metrics.ts';
 import { type Database } from '../../server/storage/database.ts';
-import { migrate } from '../../server/storage/migrate.ts';
 import { checksumOf, UpdateLog, type UpdateLogEvents } from '../../server/storage/update-log.ts';
-import { type StorageKind, createStorage, openStorage } from '../helpers/storage.ts';
+import { updateOf } from '../helpers/editor.ts';
+import { type StorageKind, createStorage, openMigrated, silent } from '../helpers/storage.ts';
 
 /** As in the update log. */
 const COMMIT_INTERVAL_MS = 5;
@@ -23,8 +21,7 @@ export function updateLogContract(kind: StorageKind): void {
   describe(`the update log on ${kind}`, () => {
     let database: Database;
     beforeAll(async () => {
-      database = await openStorage(await createStorage(kind));
-      await migrate(database, pino({ level: 'silent' }));
+      database = await openMigrated(await createStorage(kind));
     });
     const logs: UpdateLog[] = [];
     afterAll(() => {
@@ -46,7 +43,7 @@ export function updateLogContract(kind: StorageKind): void {
           replaced: () => {},
           ...options.events,
         },
-        log: pino({ level: 'silent' }),
+        log: silent,
         metrics: new Metrics(),
       });
       logs.push(log);
@@ -183,10 +180,4 @@ async function silence(log: UpdateLog): Promise<void> {
   const start = performance.now();
   await vi.waitUntil(() => performance.now() - start > 50, { interval: 5 });
   expect(log.waitingDocuments()).toEqual([]);
-}
-
-function updateOf(text: string): Uint8Array {
-  const doc = new Y.Doc();
-  doc.getText('content').insert(0, text);
-  return Y.encodeStateAsUpdate(doc);
 }

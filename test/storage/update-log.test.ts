@@ -3,12 +3,11 @@ import type { Pool } from 'pg';
 import { pino } from 'pino';
 import { expect, test, vi } from 'vitest';
 import { Metrics } from '../../server/metrics.ts';
-import { migrate } from '../../server/storage/migrate.ts';
 import { UpdateLog } from '../../server/storage/update-log.ts';
 import { atTestEnd } from '../helpers/cleanup.ts';
 import { createDatabase } from '../helpers/postgres.ts';
 import { startProxy } from '../helpers/proxy.ts';
-import { createStorage, openStorage } from '../helpers/storage.ts';
+import { createStorage, openMigrated, openStorage, silent } from '../helpers/storage.ts';
 
 const LIMITS = { limitBytes: 64 * 1024 * 1024 };
 const EVENTS = { committed: () => {}, refused: () => {}, full: () => {}, replaced: () => {} };
@@ -68,14 +67,13 @@ test('[L9] an operator hears of every kind of failure once, and again each minut
 /** A log over a line to a database, with its own short timeout for statements. */
 async function startOver(bytesPerSecond: number) {
   const { url } = await createDatabase();
-  const database = await openStorage({ databaseUrl: url });
-  await migrate(database, pino({ level: 'silent' }));
+  const database = await openMigrated({ databaseUrl: url });
   const proxy = await startProxy(url);
   const over = await openStorage({ databaseUrl: proxy.url });
   const metrics = new Metrics();
   const log = new UpdateLog(
     { ...over, commitMs: STATEMENT_MS },
-    { ...LIMITS, events: EVENTS, log: pino({ level: 'silent' }), metrics },
+    { ...LIMITS, events: EVENTS, log: silent, metrics },
   );
   atTestEnd(() => log.close());
   proxy.slow({ bytesPerSecond });
