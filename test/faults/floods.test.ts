@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { expect, test, vi } from 'vitest';
 import * as Y from 'yjs';
 import { connectYWebsocket } from '../helpers/clients.ts';
@@ -20,7 +21,6 @@ const TYPING_MS = 5;
 /** What everybody is promised while others do their worst. */
 const ACK_MS = 250;
 
-const nextTurn = () => new Promise((resolve) => setImmediate(resolve));
 const inMB = (bytes: number) => `${Math.round(bytes / MB)} MB`;
 const inMs = (ms: number) => `${Math.round(ms).toLocaleString('en')} ms`;
 
@@ -32,6 +32,9 @@ interface AckTimes {
   /** Without what the server and this process waited for a processor meanwhile, on a machine with other work. */
   slowestOfOurs: number;
 }
+
+/** What is promised: by the clock in the long run, which has the machine to itself. */
+const slowestOf = ({ slowest, slowestOfOurs }: AckTimes) => scaled(slowestOfOurs, slowest);
 
 function describeTimes({ count, slowest, slowestOfOurs }: AckTimes): string {
   return `${inMs(slowest)} of ${count} acks, ${inMs(slowestOfOurs)} without waiting for a processor`;
@@ -337,7 +340,7 @@ test.for([
     ];
     expect(count).toBeGreaterThanOrEqual(ASKERS);
     expect(grown).toBeLessThan(ASKING_MEMORY);
-    for (const times of [there, elsewhere, fromOne]) expect(times.slowestOfOurs).toBeLessThan(ACK_MS);
+    for (const times of [there, elsewhere, fromOne]) expect(slowestOf(times)).toBeLessThan(ACK_MS);
     keeping.client.socket.terminate();
     await onlyTheStageIsLeft(stage);
     await stage.allIsWell();
@@ -352,8 +355,7 @@ interface Flood {
   slowest: number;
 }
 
-const isSlow = ({ there, elsewhere }: Flood) =>
-  Math.max(there.slowestOfOurs, elsewhere.slowestOfOurs) >= ACK_MS;
+const isSlow = ({ there, elsewhere }: Flood) => Math.max(slowestOf(there), slowestOf(elsewhere)) >= ACK_MS;
 
 /** All ask at once, and again, while others type in the same document, and in another. */
 async function askAtOnce(stage: Stage, bytes: number): Promise<Flood> {
@@ -435,7 +437,7 @@ test.for(PROTOCOLS)(
       });
       // Where a frame has several, none of them is said to be the socket's own.
       expect(taken).toHaveLength(inOne === 1 ? OWNED : 0);
-      expect(times.slowestOfOurs).toBeLessThan(ACK_MS);
+      expect(slowestOf(times)).toBeLessThan(ACK_MS);
       attacker.client.socket.terminate();
       await watcher.sees((view) => !Object.keys(view).some((id) => isForged(Number(id))));
     }

@@ -1,3 +1,4 @@
+import { setTimeout as aMoment } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import type { Failpoint } from '../../server/failpoints.ts';
 import { COLLECTING } from '../helpers/memory.ts';
@@ -32,8 +33,6 @@ const PASSES: Record<Failpoint, number> = {
 
 const STRIKES = `--import=${new URL('strike.ts', import.meta.url).href}`;
 
-/** Long enough for the server to have some of the time. */
-const nextTurn = () => new Promise((resolve) => setTimeout(resolve, 1));
 const onTheirWay = (stage: Stage) => stage.typists.reduce((sum, typist) => sum + typist.onTheirWay, 0);
 
 /** Kills the server at a random instant. */
@@ -42,14 +41,14 @@ async function killWhileTyping(stage: Stage): Promise<number> {
     for (let rounds = 1; onTheirWay(stage) < count; rounds += 1) {
       for (const typist of stage.typists) typist.type();
       // Nothing is on its way from people who are offline, or have just come back.
-      if (rounds % BURST === 0) await nextTurn();
+      if (rounds % BURST === 0) await aMoment(1);
     }
   };
   await stage.settled();
   await typeUntil(ON_THEIR_WAY * 1.5);
   // And then some while acks arrive, so that kills meet different moments.
   for (let left = Math.floor(stage.random() * 20); left > 0; left -= 1) {
-    await nextTurn();
+    await aMoment(1);
     for (const typist of stage.typists) typist.type();
   }
   await typeUntil(ON_THEIR_WAY);
@@ -65,7 +64,7 @@ async function typeUntilItDies(stage: Stage): Promise<number> {
   void stage.server.exited.then(() => death.abort());
   let rounds = 0;
   let count = 0;
-  for (const since = Date.now(); !death.signal.aborted; await nextTurn()) {
+  for (const since = Date.now(); !death.signal.aborted; await aMoment(1)) {
     if (Date.now() - since > DEATH_MS)
       throw new Error(`it did not come to its failpoint:\n${stage.standing()}`);
     count = onTheirWay(stage);

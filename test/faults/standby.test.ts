@@ -1,3 +1,4 @@
+import { setTimeout as aMoment } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import * as Y from 'yjs';
 import { memoryOf } from '../helpers/memory.ts';
@@ -28,8 +29,6 @@ function alwaysOnline(): () => number {
   return () => 0.02 + chance() * 0.98;
 }
 
-const nextTurn = () => new Promise((resolve) => setTimeout(resolve, 1));
-
 /** Whether a document has everything that its owner typed in another one. */
 function hasAll({ store }: Y.Doc, of: Y.Doc): boolean {
   return Y.getState(store, of.clientID) === Y.getState(of.store, of.clientID);
@@ -41,7 +40,7 @@ async function killWhileTyping(stage: Stage, replicas: Replicas, withServer: boo
     const acked = stage.ledger.ackedCount + Math.floor(stage.random() * ACKS);
     while (stage.ledger.ackedCount <= acked) {
       for (const typist of stage.typists) typist.type();
-      await nextTurn();
+      await aMoment(1);
     }
     if (withServer && stage.random() < 0.5) await stage.server.kill('SIGKILL');
     await Promise.all([replicas.killPrimary(), withServer && stage.server.kill('SIGKILL')]);

@@ -1,7 +1,7 @@
 import { expect } from 'vitest';
 import * as Y from 'yjs';
 import { connectYWebsocket } from '../helpers/clients.ts';
-import type { Memory } from '../helpers/memory.ts';
+import { type Memory, heldSince } from '../helpers/memory.ts';
 import type { ServerProcess } from '../helpers/server.ts';
 import { type Storage, openStorage, rebuild } from '../helpers/storage.ts';
 import { type Ledger, ROOTS, xmlOf } from './ledger.ts';
@@ -101,10 +101,7 @@ const MEMORY_SLACK = 50 * 1024 * 1024;
 
 /** Fails if a server that has collected its garbage holds more than before the fault. */
 export function hasNoMoreMemory(before: Memory, after: Memory): void {
-  expect(
-    after.heap + after.buffers - before.heap - before.buffers,
-    'memory that a server keeps',
-  ).toBeLessThan(MEMORY_SLACK);
+  expect(heldSince(before, after), 'memory that a server keeps').toBeLessThan(MEMORY_SLACK);
 }
 
 /** Fails unless a server that is told to stop has committed everything. */
