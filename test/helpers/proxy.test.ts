@@ -252,6 +252,30 @@ test.each(['up', 'down'] as const)(
   },
 );
 
+test.each(['up', 'down'] as const)(
+  '[T18] half closed after so many bytes (%s), a line ends there for who receives, who is heard still',
+  async (direction) => {
+    const { target, proxy, near, far } = await open();
+    const [from, to] = direction === 'up' ? [near, far] : [far, near];
+    const before = to.text;
+    const halfClosed = proxy.halfCloseAfter(direction, 7);
+    from.socket.write('abcdefghij');
+    await halfClosed;
+    await to.ended();
+    expect(to.text).toBe(`${before}abcdefg`);
+    const heard = from.text;
+    to.socket.write('still here');
+    await from.reads(`${heard}still here`);
+    from.socket.write('and I');
+    await delivered();
+    expect(to.text).toBe(`${before}abcdefg`);
+    expect(from.hasEnded).toBe(false);
+    const again = await connectTo(proxy.url);
+    again.socket.write('a line of another day');
+    await (await target.end(1)).reads('a line of another day');
+  },
+);
+
 test('[T18] cut after as many bytes as a piece has, or after none, a line breaks with that piece', async () => {
   const whole = await open();
   const cut = whole.proxy.cutAfter('up', 4);

@@ -32,6 +32,8 @@ export interface Proxy {
    * bytes up to there pass, and none after them: with 0 it is the next piece, all of which is lost. Holds when it is done.
    */
   cutAfter(direction: Direction, bytes: number): Promise<void>;
+  /** The same, but the line is half closed there: who receives is told that the other has ended, which is heard no more. */
+  halfCloseAfter(direction: Direction, bytes: number): Promise<void>;
   /** Resets all open lines, for both ends. */
   reset(): void;
   /** Tells the server (`up`) or the client (`down`) that the other has ended, which has not. */
@@ -74,7 +76,8 @@ export async function startProxy(target: string): Promise<Proxy> {
     slow: (slowness) => faults.set({ slowness }),
     blackHole: (direction = 'both') => faults.set({ hole: direction }),
     heal: () => faults.set({}),
-    cutAfter: (direction, bytes) => faults.cutAfter(direction, bytes),
+    cutAfter: (direction, bytes) => faults.breakAfter(direction, bytes, 'reset'),
+    halfCloseAfter: (direction, bytes) => faults.breakAfter(direction, bytes, 'half close'),
     reset() {
       for (const line of lines) line.reset();
     },
@@ -92,11 +95,19 @@ export async function startProxy(target: string): Promise<Proxy> {
   };
 }
 
+/** What becomes of one line once so many bytes have passed. */
+interface Break {
+  readonly direction: Direction;
+  bytes: number;
+  readonly how: 'reset' | 'half close';
+  readonly done: () => void;
+}
+
 /** What is wrong at this moment. */
 class Faults {
   slowness: Slowness = {};
   #hole: { direction: Direction | 'both'; healed: PromiseWithResolvers<void> } | undefined;
-  #cut: { direction: Direction; bytes: number; done: () => void } | undefined;
+  #break: Break | undefined;
 
   set({ slowness = {}, hole }: { slowness?: Slowness; hole?: Direction | 'both' }): void {
     this.slowness = slowness;
@@ -106,22 +117,22 @@ class Faults {
     before?.healed.resolve();
   }
 
-  cutAfter(direction: Direction, bytes: number): Promise<void> {
+  breakAfter(direction: Direction, bytes: number, how: Break['how']): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
-    this.#cut = { direction, bytes, done: resolve };
+    this.#break = { direction, bytes, how, done: resolve };
     return promise;
   }
 
-  /** Counts bytes; when their line is to be reset tells how many of them pass before, and what to call then. */
-  cutOf(direction: Direction, bytes: number): { bytes: number; done: () => void } | undefined {
-    const cut = this.#cut;
-    if (cut?.direction !== direction) return undefined;
-    if (bytes < cut.bytes) {
-      cut.bytes -= bytes;
+  /** Counts bytes; when their line is to break tells how many of them pass before, and how. */
+  breakOf(direction: Direction, bytes: number): Readonly<Break> | undefined {
+    const next = this.#break;
+    if (next?.direction !== direction) return undefined;
+    if (bytes < next.bytes) {
+      next.bytes -= bytes;
       return undefined;
     }
-    this.#cut = undefined;
-    return cut;
+    this.#break = undefined;
+    return next;
   }
 
   /** Holds while nothing passes. */
@@ -190,12 +201,13 @@ class Line {
     await this.#faults.passable(direction);
     // What was severed is read on, as a kernel would, and goes nowhere.
     if (to.destroyed || to.writableEnded) return;
-    const cut = this.#faults.cutOf(direction, chunk.byteLength);
-    if (cut !== undefined) {
+    const end = this.#faults.breakOf(direction, chunk.byteLength);
+    if (end !== undefined) {
       // What was written is with the kernel, which delivers it before the reset.
-      await new Promise((resolve) => to.write(chunk.subarray(0, cut.bytes), resolve));
-      this.reset();
-      cut.done();
+      await new Promise((resolve) => to.write(chunk.subarray(0, end.bytes), resolve));
+      if (end.how === 'reset') this.reset();
+      else to.end();
+      end.done();
     } else if (!to.write(chunk)) await drained(to);
   }
 
