@@ -2,7 +2,8 @@ import { describe, expect, test } from 'vitest';
 import * as Y from 'yjs';
 import { checkUpdate } from '../../server/documents/update-check.ts';
 import { HOSTILE_CLIENT, HOSTILE_UPDATES, mutate } from '../helpers/hostile.ts';
-import { randomOf, readTrace, typeTransaction } from '../helpers/traces.ts';
+import { randomOf } from '../helpers/random.ts';
+import { readTrace, typeTransaction } from '../helpers/traces.ts';
 
 const LIMITS = { structs: 100_000, clients: 1_000 };
 /** A document with something of everything that Yjs knows. */

@@ -3,7 +3,7 @@ import * as Y from 'yjs';
 import { type RawClient, rawHocuspocus, rawYWebsocket } from '../helpers/raw-client.ts';
 import { spawnServer } from '../helpers/server.ts';
 import { STORAGE_KINDS, createStorage, openStorage, rebuild } from '../helpers/storage.ts';
-import { randomOf } from '../helpers/traces.ts';
+import { randomOf } from '../helpers/random.ts';
 
 const DOCUMENTS = 4;
 const EDITS = 400;

@@ -6,7 +6,7 @@ import { readMetrics } from '../helpers/metrics.ts';
 import { startProxy } from '../helpers/proxy.ts';
 import { type ServerProcess, spawnServer } from '../helpers/server.ts';
 import { createStorage, openStorage, rebuild } from '../helpers/storage.ts';
-import { randomOf } from '../helpers/traces.ts';
+import { randomOf } from '../helpers/random.ts';
 import { Ledger } from './ledger.ts';
 import { SEED, scaled } from './stage.ts';
 import { type Typist, startTypist } from './typist.ts';

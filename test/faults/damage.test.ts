@@ -5,7 +5,7 @@ import { connectYWebsocket } from '../helpers/clients.ts';
 import { documentsBecome, valueOf } from '../helpers/metrics.ts';
 import { startNode } from '../helpers/processes.ts';
 import { createStorage, environmentOf, openStorage, rebuild } from '../helpers/storage.ts';
-import { randomOf } from '../helpers/traces.ts';
+import { randomOf } from '../helpers/random.ts';
 import { SEED, Stage } from './stage.ts';
 import type { Typist } from './typist.ts';
 

@@ -4,7 +4,7 @@ import { valueOf } from '../helpers/metrics.ts';
 import { canMount, fillDisk } from '../helpers/mounts.ts';
 import { queryOnce, startPostgres } from '../helpers/postgres.ts';
 import { readiness } from '../helpers/readiness.ts';
-import { randomOf } from '../helpers/traces.ts';
+import { randomOf } from '../helpers/random.ts';
 import type { PostgresCluster } from '../setup/postgres-cluster.ts';
 import { percentiles } from './figures.ts';
 import { FIRST_ACK_MS } from './recovery.ts';

@@ -1,8 +1,6 @@
 import * as Y from 'yjs';
+import type { Pick } from '../helpers/random.ts';
 import { ROOTS, inText } from './ledger.ts';
-
-/** A whole number from 0 to below the given one. */
-export type Pick = (below: number) => number;
 
 /** Puts an element somewhere, in one of the ways that an editor may use. */
 export function putElement(doc: Y.Doc, element: string, pick: Pick): void {

@@ -1,12 +1,11 @@
-import { Client } from 'pg';
 import { describe, expect, test } from 'vitest';
 import * as Y from 'yjs';
 import { freePort } from '../helpers/ports.ts';
 import { startNode } from '../helpers/processes.ts';
 import { spawnServer } from '../helpers/server.ts';
-import { createDatabase } from '../helpers/postgres.ts';
+import { createDatabase, queryOnce } from '../helpers/postgres.ts';
 import { openStorage, rebuild } from '../helpers/storage.ts';
-import { randomOf } from '../helpers/traces.ts';
+import { randomOf } from '../helpers/random.ts';
 import { Ledger } from './ledger.ts';
 import type { LoadResult } from './load.ts';
 import { SEED } from './stage.ts';
@@ -53,15 +52,11 @@ async function startStock(databaseUrl: string): Promise<Peer> {
     url: `http://127.0.0.1:${port}`,
     kill: () => server.kill('SIGKILL'),
     async read(name) {
-      const client = new Client(databaseUrl);
-      await client.connect();
-      const { rows } = await client.query<{ data: Buffer }>('select data from documents where name = $1', [
-        name,
-      ]);
-      await client.end();
-      if (rows[0] === undefined) return null;
+      const statement = 'select data from documents where name = $1';
+      const [row] = await queryOnce<{ data: Buffer }>(databaseUrl, statement, [name]);
+      if (row === undefined) return null;
       const doc = new Y.Doc();
-      Y.applyUpdate(doc, rows[0].data);
+      Y.applyUpdate(doc, row.data);
       return doc;
     },
   };

@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import type { Failpoint } from '../../server/failpoints.ts';
 import { COLLECTING } from '../helpers/memory.ts';
 import { type StorageKind, createStorage } from '../helpers/storage.ts';
-import { randomOf } from '../helpers/traces.ts';
+import { randomOf } from '../helpers/random.ts';
 import { histogram } from './figures.ts';
 import { SEED, Stage, scaled } from './stage.ts';
 

@@ -1,11 +1,11 @@
-import { Client } from 'pg';
 import { expect, test, vi } from 'vitest';
 import { PROTOCOLS, joinAs } from '../helpers/editor.ts';
 import { memoryOf } from '../helpers/memory.ts';
 import { readMetrics } from '../helpers/metrics.ts';
+import { queryOnce } from '../helpers/postgres.ts';
 import { type Proxy, startProxy } from '../helpers/proxy.ts';
 import { createStorage } from '../helpers/storage.ts';
-import { randomOf } from '../helpers/traces.ts';
+import { type Pick, pickOf, randomOf, shuffled } from '../helpers/random.ts';
 import { percentiles } from './figures.ts';
 import { SEED, Stage, scaled } from './stage.ts';
 import { hasNoMoreMemory } from './verdict.ts';
@@ -61,14 +61,12 @@ const LINES_OF_METRICS = 1;
 
 /** How many lines a server has to its database. */
 async function linesTo(database: string): Promise<number> {
-  const client = new Client({ connectionString: database, application_name: 'test' });
-  await client.connect();
-  const { rows } = await client.query<{ count: number }>(
+  const [row] = await queryOnce<{ count: number }>(
+    { connectionString: database, application_name: 'test' },
     `select count(*)::int as count from pg_stat_activity
        where datname = current_database() and application_name = 'indelible'`,
   );
-  await client.end();
-  return rows[0]?.count ?? 0;
+  return row?.count ?? 0;
 }
 
 /* Lines that are slow and thin. */
@@ -118,9 +116,6 @@ const TYPED_BYTES = 1_000;
 const PASTE = 'x'.repeat(150_000);
 /** Every other time lines are slow too, so that more is on its way. */
 const SLOW = { delayMs: 30, bytesPerSecond: 1_000_000 };
-
-/** A number below this one, by the seed. */
-type Pick = (below: number) => number;
 
 interface Fault {
   what: string;
@@ -228,18 +223,12 @@ async function endureAll(faults: readonly Fault[], scene: Scene, pick: Pick): Pr
   return endured;
 }
 
-function shuffled<T>(list: readonly T[], pick: Pick): T[] {
-  const order: T[] = [];
-  for (const item of list) order.splice(pick(order.length + 1), 0, item);
-  return order;
-}
-
 test(
   `[F10] however lines between clients and server break, also when it is killed meanwhile, acks come soon again, and no line is left (SEED=${SEED})`,
   async ({ task }) => {
     // Not the same numbers, or faults would depend on how much is typed in between.
     const [typing, choosing] = [randomOf(SEED), randomOf(SEED)];
-    const pick: Pick = (below) => Math.floor(choosing() * below);
+    const pick = pickOf(choosing);
     const endured: Endured[] = [];
     for (let round = 0; round < ROUNDS; round += 1) {
       const scene = await setScene(typing);

@@ -5,8 +5,9 @@ import { connectHocuspocus, connectYWebsocket } from '../helpers/clients.ts';
 import { createSignal, until } from '../helpers/deadline.ts';
 import { type Editor, PROTOCOLS, joinAs } from '../helpers/editor.ts';
 import { createStorage, openStorage, rebuild } from '../helpers/storage.ts';
+import { type Pick, pickOf, shuffled } from '../helpers/random.ts';
 import { Changes } from './changes.ts';
-import { type Pick, makeNoise, putElement } from './edits.ts';
+import { makeNoise, putElement } from './edits.ts';
 import type { Ledger } from './ledger.ts';
 import { SEED, Stage, scaled } from './stage.ts';
 import { isSame } from './verdict.ts';
@@ -44,15 +45,6 @@ function typeTogether(document: string, ledger: Ledger, pick: Pick): { edits: Ed
     edits.push({ element, update });
   }
   return { edits, doc: people[0] };
-}
-
-function shuffled<T>(items: readonly T[], pick: Pick): T[] {
-  const shuffling = [...items];
-  for (let last = shuffling.length - 1; last > 0; last -= 1) {
-    const other = pick(last + 1);
-    [shuffling[last], shuffling[other]] = [shuffling[other] as T, shuffling[last] as T];
-  }
-  return shuffling;
 }
 
 /** Sends edits as they are given to it, over one socket, and knows which were acked. */
@@ -154,7 +146,7 @@ async function canBeRebuilt(stage: Stage, document: string, others: readonly Edi
 }
 
 async function playOneRound(stage: Stage, document: string): Promise<{ isWaiting: boolean }> {
-  const pick: Pick = (below) => Math.floor(stage.random() * below);
+  const pick = pickOf(stage.random);
   const { edits, doc } = typeTogether(document, stage.ledger, pick);
   const withheld = new Set(edits.filter(() => stage.random() < WITHHELD));
   const offered = edits.filter((edit) => !withheld.has(edit));

@@ -6,7 +6,7 @@ import { seedOf } from '../helpers/hostile.ts';
 import { COLLECTING, type Memory, memoryOf } from '../helpers/memory.ts';
 import { type ServerProcess, spawnServer } from '../helpers/server.ts';
 import type { Storage } from '../helpers/storage.ts';
-import { randomOf } from '../helpers/traces.ts';
+import { randomOf } from '../helpers/random.ts';
 import { Ledger } from './ledger.ts';
 import { startTypist, type Typist } from './typist.ts';
 import {

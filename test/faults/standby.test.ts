@@ -4,7 +4,7 @@ import * as Y from 'yjs';
 import { memoryOf } from '../helpers/memory.ts';
 import { readiness, readinessBecomes } from '../helpers/readiness.ts';
 import { openStorage, rebuild } from '../helpers/storage.ts';
-import { randomOf } from '../helpers/traces.ts';
+import { randomOf } from '../helpers/random.ts';
 import { percentiles } from './figures.ts';
 import { Ledger } from './ledger.ts';
 import { FIRST_ACK_MS } from './recovery.ts';

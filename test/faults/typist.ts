@@ -4,8 +4,9 @@ import type { SocketTap } from '../helpers/client-socket.ts';
 import { connectHocuspocus, connectYWebsocket } from '../helpers/clients.ts';
 import type { Protocol } from '../helpers/editor.ts';
 import { decodeFrame } from '../helpers/frames.ts';
+import { pickOf } from '../helpers/random.ts';
 import { Changes } from './changes.ts';
-import { formatSome, makeNoise, putElement, type Pick } from './edits.ts';
+import { formatSome, makeNoise, putElement } from './edits.ts';
 import { type Ledger, ROOTS } from './ledger.ts';
 
 /** Edits that are not in the ledger, and that may be undone and deleted. */
@@ -52,7 +53,7 @@ export function startTypist(options: {
   const acks = new AckReader(protocol, document, doc, ledger);
   const client = connect(protocol, url, document, { doc, tap: acks });
   const undo = new Y.UndoManager(doc.getText(ROOTS.text), { trackedOrigins: new Set([NOISE]) });
-  const pick: Pick = (below) => Math.floor(random() * below);
+  const pick = pickOf(random);
   let count = 0;
   let offlineEdits = 0;
   const goOffline = (edits: number) => {

@@ -10,7 +10,7 @@ import { documentsBecome, valueOf } from '../helpers/metrics.ts';
 import { type Proxy, startProxy } from '../helpers/proxy.ts';
 import { type ServerProcess, spawnServer } from '../helpers/server.ts';
 import { createStorage, openStorage } from '../helpers/storage.ts';
-import { randomOf } from '../helpers/traces.ts';
+import { randomOf } from '../helpers/random.ts';
 import { SEED, Stage, scaled } from './stage.ts';
 import { startTypist, type Typist } from './typist.ts';
 import { endsWell, isSilent, nothingIsLost } from './verdict.ts';

@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { gunzipSync } from 'node:zlib';
 import type * as Y from 'yjs';
+import { randomOf } from './random.ts';
 
 /** [position, characters deleted, text inserted] */
 type Patch = [number, number, string];
@@ -46,15 +47,4 @@ function generateTrace(seed: number, length = 20_000): Trace {
     cursor = position + inserted.length;
   }
   return { startContent: '', endContent: content, txns };
-}
-
-/** Numbers from 0 to 1 that are the same for the same seed (mulberry32). */
-export function randomOf(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
 }

@@ -12,7 +12,8 @@ import { encodeStates } from '../helpers/presence.ts';
 import type { RawClient } from '../helpers/raw-client.ts';
 import { spawnServer } from '../helpers/server.ts';
 import { type Storage, createStorage, openStorage, rebuild } from '../helpers/storage.ts';
-import { randomOf, readTrace, typeTransaction } from '../helpers/traces.ts';
+import { randomOf } from '../helpers/random.ts';
+import { readTrace, typeTransaction } from '../helpers/traces.ts';
 
 /** Mutations of each kind over each protocol: 2,000 of frames and 2,000 of updates in all, 100,000 in the long run. */
 const ROUNDS = scaled(1_000, 25_000);

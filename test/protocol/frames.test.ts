@@ -15,7 +15,7 @@ import {
 } from '../../server/protocol/frames.ts';
 import { hocuspocusWire, yWebsocketWire } from '../../server/protocol/wire.ts';
 import { type Frame, decodeFrame, encodeFrame } from '../helpers/frames.ts';
-import { randomOf } from '../helpers/traces.ts';
+import { randomOf } from '../helpers/random.ts';
 
 const NAME = 'notes/naïve ☃';
 const bytes = (...numbers: number[]) => new Uint8Array(numbers);

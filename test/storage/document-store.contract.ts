@@ -11,7 +11,7 @@ import { applyStored } from '../../server/storage/stored-document.ts';
 import { checksumOf } from '../../server/storage/update-log.ts';
 import { textOf, typist } from '../helpers/editor.ts';
 import { throwingUpdate } from '../helpers/hostile.ts';
-import { randomOf } from '../helpers/traces.ts';
+import { randomOf } from '../helpers/random.ts';
 import { type StorageKind, createStorage, insertRows, openMigrated, silent } from '../helpers/storage.ts';
 
 /** Registers the tests that loading and folding have to pass on every kind of storage. */

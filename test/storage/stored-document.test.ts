@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import * as Y from 'yjs';
-import { randomOf } from '../helpers/traces.ts';
+import { pickOf, randomOf } from '../helpers/random.ts';
 import { applyStored, applyUpdate, mergeStored } from '../../server/storage/stored-document.ts';
 
 const [ANNA, BEN, CLAIMER] = [1, 2, 3];
@@ -69,7 +69,7 @@ test.each([
 /** The updates of two people who type and delete, each on top of the other's, out of their order and some of them twice. */
 function shuffledHistory(seed: number): { frames: Uint8Array[]; doc: Y.Doc } {
   const random = randomOf(seed);
-  const pick = (below: number) => Math.floor(random() * below);
+  const pick = pickOf(random);
   const people = [docOf(ANNA), docOf(BEN)] as const;
   const frames: Uint8Array[] = [];
   for (let edit = 0; edit < 80; edit += 1) {
