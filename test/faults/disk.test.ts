@@ -79,7 +79,7 @@ test.skipIf(!(await canMount())).for(['a table', 'the log of Postgres'] as const
       await stage.whileTyping(async () => {
         if (what !== 'a table') await exhaustWal(cluster);
         await nothingIsAcked(stage);
-        hasNoMoreMemory(before, await memoryOf(stage.server));
+        await hasNoMoreMemory(before, stage.server);
         await disk.free();
         await comeBack(cluster);
         firstAcks.push(await stage.firstAck());

@@ -219,7 +219,7 @@ async function endureAll(faults: readonly Fault[], scene: Scene, pick: Pick): Pr
   const before = await memoryOf(stage.server);
   const endured: Endured[] = [];
   for (const fault of faults) endured.push(await endure(fault, scene, pick));
-  hasNoMoreMemory(before, await memoryOf(stage.server));
+  await hasNoMoreMemory(before, stage.server);
   return endured;
 }
 

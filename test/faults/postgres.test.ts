@@ -162,7 +162,7 @@ async function endure({ what, ms, strike }: (typeof AWAY)[number], scene: Scene)
     await over;
     const queued = await valueOf(url, 'indelible_queue_bytes');
     expect(queued).toBeLessThan(QUEUE_BYTES + stage.typists.length * READ_BYTES);
-    hasNoMoreMemory(before, await memoryOf(stage.server));
+    await hasNoMoreMemory(before, stage.server);
     expect(await readiness(url)).toMatchObject({ code: 503, database: 'away' });
     expect(stage.ledger.ackedCount, `acks while it was ${what}`).toBe(acked);
   } finally {

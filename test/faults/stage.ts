@@ -167,7 +167,7 @@ ${this.standing()}`,
    */
   async allIsWell(): Promise<string[]> {
     const copies = await allAgree(this.ledger, this.typists, this.url);
-    hasNoMoreMemory(this.#before, await memoryOf(this.server));
+    await hasNoMoreMemory(this.#before, this.server);
     for (const typist of this.typists) typist.leave();
     await endsWell(this.server);
     for (const server of this.#servers) isSilent(server);

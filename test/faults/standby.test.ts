@@ -209,7 +209,7 @@ test('[F51] while a synchronous standby is away nothing is acknowledged, which i
     await server.line(/a commit waits for a standby/, 40_000);
     expect(await replicas.waiting()).toHaveLength(1);
     expect(ledger.ackedCount).toBe(ackedCount);
-    hasNoMoreMemory(before, await memoryOf(server));
+    await hasNoMoreMemory(before, server);
     replicas.line.heal();
     const firstAck = await stage.firstAck();
     task.meta.figures = [{ what: 'first ack when the standby is back', value: percentiles([firstAck]) }];
