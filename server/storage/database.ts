@@ -1,8 +1,8 @@
 import { Client, Pool, type PoolClient, type PoolConfig, type QueryConfig } from 'pg';
 import type { Log } from '../log.ts';
 import { IndelibleError, messageOf } from '../errors.ts';
-import { withDeadline } from '../lifecycle.ts';
 import { startEmbedded } from './embedded.ts';
+import { isTransient, sqlStateOf } from './sql-errors.ts';
 
 /** A connection attempt that takes longer has met a frozen or unreachable server. */
 const CONNECT_TIMEOUT_MS = 5_000;
@@ -24,11 +24,6 @@ const GIVING_UP = `set lock_timeout = '10s'; set idle_in_transaction_session_tim
 /** How long `openDatabase` waits for a server that is still starting, as it is in a compose file. */
 const STARTUP_PATIENCE_MS = 30_000;
 const STARTUP_RETRY_MS = 250;
-
-/** SQLSTATE classes of a server that is away or out of something: connection, resources, operator, system. */
-const TRANSIENT_CLASSES = new Set(['08', '25', '40', '53', '55', '57', '58']);
-/** SQLSTATE classes that speak of the values themselves: data, integrity, program limits. */
-const DATA_CLASSES = new Set(['22', '23', '54']);
 
 /** Postgres, or the embedded database behind the same driver. */
 export interface Database {
@@ -125,7 +120,7 @@ async function openEmbedded({ dataDir, log }: DatabaseOptions): Promise<Database
 }
 
 /** A statement that does not wait longer, whatever the pool's default is; the type of the driver does not know that. */
-function limited(text: string): QueryConfig {
+export function limited(text: string): QueryConfig {
   return Object.assign({ text }, { query_timeout: QUERY_TIMEOUT_MS });
 }
 
@@ -178,33 +173,6 @@ async function warnOfWeakDurability({ queries }: Database, log: Log): Promise<vo
   if (rows[0]?.full_page_writes !== 'on') {
     log.error('full_page_writes is OFF in Postgres: a power loss can corrupt acknowledged edits');
   }
-}
-
-/**
- * Whether an error says that the database is away, overloaded or read-only for now, so that the same statement may
- * succeed later.
- */
-export function isTransient(error: unknown): boolean {
-  const state = sqlStateOf(error);
-  if (state !== null) return TRANSIENT_CLASSES.has(state.slice(0, 2));
-  // What has no SQLSTATE comes from the socket or a timeout, unless it is a mistake of ours.
-  return error instanceof Error && !(error instanceof TypeError || error instanceof RangeError);
-}
-
-/** Whether Postgres refuses the values of a statement, so that the same values can never succeed. */
-export function isAboutTheData(error: unknown): boolean {
-  return DATA_CLASSES.has(sqlStateOf(error)?.slice(0, 2) ?? '');
-}
-
-/** What errors of one cause have in common. */
-export function kindOf(error: unknown): string {
-  return sqlStateOf(error) ?? messageOf(error);
-}
-
-function sqlStateOf(error: unknown): string | null {
-  if (!(error instanceof Error) || !('code' in error) || typeof error.code !== 'string') return null;
-  // Five characters; the codes of Node's own errors are longer words.
-  return /^[0-9A-Z]{5}$/.test(error.code) && error.code !== 'EPIPE' ? error.code : null;
 }
 
 /** Runs `work` in one transaction on a connection of its own; rolled back if it throws. */
@@ -341,31 +309,3 @@ export async function checkOut(pool: Pool): Promise<PoolClient> {
 }
 
 function ignore(): void {}
-
-/** Longest that a health check waits for an answer, and how long its answer serves. */
-const PROBE_MS = 2_000;
-const PROBE_SERVES_MS = 1_000;
-
-/** Whether the database answers a trivial statement soon. Health checks that come together share one statement. */
-export class DatabaseProbe {
-  readonly #database: Database;
-  #answer: Promise<boolean> | undefined;
-
-  constructor(database: Database) {
-    this.#database = database;
-  }
-
-  answers(): Promise<boolean> {
-    this.#answer ??= this.#ask();
-    return this.#answer;
-  }
-
-  async #ask(): Promise<boolean> {
-    const { queries, commits } = this.#database;
-    // Its turn behind a crowd of loads may come too late, though the database answers every one of them.
-    const pool = queries.waitingCount > 0 ? commits : queries;
-    const isThere = (await withDeadline(pool.query(limited('select 1')), PROBE_MS)) === 'done';
-    setTimeout(() => (this.#answer = undefined), PROBE_SERVES_MS).unref();
-    return isThere;
-  }
-}

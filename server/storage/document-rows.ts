@@ -1,6 +1,6 @@
 import type { Pool, PoolClient } from 'pg';
+import { checksumOf } from './checksum.ts';
 import { transaction } from './database.ts';
-import { checksumOf } from './update-log.ts';
 
 /** Bytes as they were written, whatever became of them. */
 interface StoredBytes {

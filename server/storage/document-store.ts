@@ -3,10 +3,10 @@ import { IndelibleError, messageOf } from '../errors.ts';
 import { failpoint } from '../failpoints.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
+import { checksumOf } from './checksum.ts';
 import { transaction } from './database.ts';
 import { Merger } from './merger.ts';
 import { findUnreadable, type StoredDocument } from './stored-document.ts';
-import { checksumOf } from './update-log.ts';
 
 /** What became of a fold: `unsafe` when the snapshot would not have given the same document back. */
 export type FoldResult =

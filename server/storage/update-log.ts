@@ -1,9 +1,10 @@
-import { crc32 } from 'node:zlib';
 import type { PoolClient } from 'pg';
 import { failpoint } from '../failpoints.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
-import { CommitTimeout, type Database, commit, isAboutTheData, kindOf } from './database.ts';
+import { checksumOf } from './checksum.ts';
+import { CommitTimeout, type Database, commit } from './database.ts';
+import { isAboutTheData, kindOf } from './sql-errors.ts';
 
 /**
  * Commits start at most this often under load; after silence one starts at once. Half of it is a part of every ack. Measured at
@@ -391,9 +392,4 @@ export class UpdateLog {
     this.#isFull = isFull;
     this.#events.full(isFull);
   }
-}
-
-/** CRC-32 as the signed integer that a Postgres `integer` holds. */
-export function checksumOf(bytes: Uint8Array): number {
-  return crc32(bytes) | 0;
 }

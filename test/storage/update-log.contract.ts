@@ -2,9 +2,10 @@ import { pino } from 'pino';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import * as Y from 'yjs';
 import { Metrics } from '../../server/metrics.ts';
+import { checksumOf } from '../../server/storage/checksum.ts';
 import { type Database } from '../../server/storage/database.ts';
 import { migrate } from '../../server/storage/migrate.ts';
-import { checksumOf, UpdateLog, type UpdateLogEvents } from '../../server/storage/update-log.ts';
+import { UpdateLog, type UpdateLogEvents } from '../../server/storage/update-log.ts';
 import { type StorageKind, createStorage, openStorage } from '../helpers/storage.ts';
 
 /** As in the update log. */
