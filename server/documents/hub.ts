@@ -253,7 +253,7 @@ export class Hub implements SessionHub {
     });
     if (stored !== null) this.#options.updateLog.remember(name, stored.id);
     // Who repeats what was stored is acknowledged without a row, so the document itself has to be confirmed first.
-    if (stored?.isReplicated === true) open.lastSequence = this.#options.updateLog.confirm(name);
+    if (stored?.isReplicated === true) open.lastSequence = this.#options.updateLog.confirm();
     this.#documents.set(name, open);
     this.metrics.documents.set(this.#documents.size);
   }

@@ -6,7 +6,7 @@ import { Metrics } from '../../server/metrics.ts';
 import { migrate } from '../../server/storage/migrate.ts';
 import { UpdateLog } from '../../server/storage/update-log.ts';
 import { atTestEnd } from '../helpers/cleanup.ts';
-import { createDatabase } from '../helpers/postgres.ts';
+import { createDatabase, startPostgres } from '../helpers/postgres.ts';
 import { startProxy } from '../helpers/proxy.ts';
 import { createStorage, openStorage } from '../helpers/storage.ts';
 
@@ -106,6 +106,34 @@ test('[L8] one row that is too much gets more time', async () => {
   await log.flush();
   expect(await rows()).toBe(2);
   expect(await failures()).toBeGreaterThan(0);
+});
+
+test('[L6] what is refused does not pass for a confirmation of what was there before', async () => {
+  const cluster = await startPostgres();
+  const database = await openStorage({ databaseUrl: cluster.url });
+  await migrate(database, pino({ level: 'silent' }));
+  const { queries } = database;
+  const reload = (statement: string) =>
+    queries.query(statement).then(() => queries.query('select pg_reload_conf()'));
+  await reload(`alter system set synchronous_standby_names = 'away'`);
+  const refused: string[] = [];
+  const log = new UpdateLog(database, {
+    ...LIMITS,
+    events: { ...EVENTS, refused: (document) => refused.push(document) },
+    log: pino({ level: 'silent' }),
+    metrics: new Metrics(),
+  });
+  atTestEnd(() => log.close());
+  // Postgres cannot store a NUL in a text.
+  log.append('bad\0name', randomBytes(10), null);
+  const loaded = log.confirm();
+  const waiting = async () =>
+    (await queries.query(`select from pg_stat_activity where wait_event = 'SyncRep'`)).rows.length;
+  await vi.waitFor(async () => expect(await waiting()).toBe(1), 5_000);
+  expect(refused).toEqual(['bad\0name']);
+  expect(log.committed).toBeLessThan(loaded);
+  await reload(`alter system reset synchronous_standby_names`);
+  await vi.waitFor(() => expect(log.committed).toBe(loaded), 5_000);
 });
 
 test('[L10] Postgres gives up what waits for a lock before the server does, and the locks of a server that is gone', async () => {
