@@ -1,9 +1,8 @@
 import type { PoolClient } from 'pg';
-import { failpoint } from '../failpoints.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
-import { checksumOf } from './checksum.ts';
 import { CommitTimeout, type Database, commit } from './database.ts';
+import { RowWriter, type Row } from './row-writer.ts';
 import { isAboutTheData, kindOf } from './sql-errors.ts';
 
 /**
@@ -28,12 +27,7 @@ const MAX_PATIENCE = 16;
 /** An error that stays the same is logged this often. */
 const LOG_AGAIN_MS = 60_000;
 
-interface Row {
-  readonly document: string;
-  readonly update: Uint8Array;
-  readonly author: string | null;
-  /** Milliseconds since 1970. */
-  readonly time: number;
+interface NumberedRow extends Row {
   readonly sequence: number;
 }
 
@@ -77,12 +71,11 @@ export class UpdateLog {
   readonly #metrics: Metrics;
 
   /** Rows that are not committed, in the order of their numbers; the first of them are in the commit that is on its way. */
-  #queue: Row[] = [];
+  #queue: NumberedRow[] = [];
   #queuedBytes = 0;
   #isFull = false;
   readonly #waitingRows = new Map<string, number>();
-  /** Of documents, as they are where this connection leads. */
-  readonly #ids = new Map<string, string>();
+  readonly #writer = new RowWriter();
   #connection: PoolClient | undefined;
   #timeline: string | null;
 
@@ -168,14 +161,14 @@ export class UpdateLog {
     return new Promise((resolve) => this.#waiters.push({ sequence, resolve }));
   }
 
-  /** Tells the id of a document that has been read, which saves the first commit from looking it up. */
+  /** Tells the id of a document that has been read. */
   remember(document: string, id: string): void {
-    this.#ids.set(document, id);
+    this.#writer.remember(document, id);
   }
 
   /** Forgets the id of a document that leaves memory. */
   forget(document: string): void {
-    if (!this.isWaiting(document)) this.#ids.delete(document);
+    if (!this.isWaiting(document)) this.#writer.forget(document);
   }
 
   /** Stops committing. Call {@link flush} first; what still waits is lost, and was never acknowledged. */
@@ -303,68 +296,19 @@ export class UpdateLog {
     );
   }
 
-  /** On one connection, since what is known goes with it. */
   #commit(rows: readonly Row[]): Promise<void> {
     return commit(this.#database, this.#database.commitMs * this.#patience, this.#log, async (client) => {
       if (client !== this.#connection) this.#moved(await this.#database.timelineOf(client));
       this.#connection = client;
-      // Something has to be written, or the commit would not wait.
-      if (rows.length === 0) await client.query(`select pg_logical_emit_message(true, 'indelible', '')`);
-      else {
-        await this.#findIds(client, rows);
-        await this.#insert(client, rows);
-      }
+      await this.#writer.write(client, rows);
     });
   }
 
-  /**
-   * A new connection may lead to a standby that was promoted without the last documents, and gives their ids to others: rows
-   * with such an id would be nobody's, or somebody else's. What is in memory may be more than it has.
-   */
+  /** A new connection may lead to a standby that was promoted: what is in memory may be more than it has. */
   #moved(timeline: string | null): void {
-    this.#ids.clear();
     const isAnother = timeline !== null && this.#timeline !== null && timeline !== this.#timeline;
     this.#timeline = timeline ?? this.#timeline;
     if (isAnother) this.#events.replaced();
-  }
-
-  async #insert(client: PoolClient, rows: readonly Row[]): Promise<void> {
-    // One binary parameter cut up by Postgres: an array of bytea would travel as text, at twice the bytes.
-    let offset = 1;
-    const offsets = rows.map(({ update }) => (offset += update.byteLength) - update.byteLength);
-    failpoint('commit.before');
-    await client.query(
-      `insert into indelible.updates (document, author, created_at, checksum, update)
-       select document, author, to_timestamp(time / 1000), checksum, substr($1::bytea, start, bytes)
-       from unnest($2::bigint[], $3::text[], $4::float8[], $5::int[], $6::int[], $7::int[])
-         as row (document, author, time, checksum, start, bytes)`,
-      [
-        Buffer.concat(rows.map(({ update }) => update)),
-        rows.map(({ document }) => this.#ids.get(document)),
-        rows.map(({ author }) => author),
-        rows.map(({ time }) => time),
-        rows.map(({ update }) => checksumOf(update)),
-        offsets,
-        rows.map(({ update }) => update.byteLength),
-      ],
-    );
-    failpoint('commit.after');
-  }
-
-  /** A document gets its row with its first update, so that opening one leaves nothing behind. */
-  async #findIds(client: PoolClient, batch: readonly Row[]): Promise<void> {
-    const unknown = new Set(batch.map(({ document }) => document).filter((name) => !this.#ids.has(name)));
-    if (unknown.size === 0) return;
-    const names = [[...unknown]];
-    await client.query(
-      'insert into indelible.documents (name) select unnest($1::text[]) on conflict (name) do nothing',
-      names,
-    );
-    const { rows } = await client.query<{ id: string; name: string }>(
-      'select id, name from indelible.documents where name = any($1::text[])',
-      names,
-    );
-    for (const { id, name } of rows) this.#ids.set(name, id);
   }
 
   #settle({ rows, upTo }: Batch): void {
