@@ -1,5 +1,5 @@
 import { withDeadline } from '../lifecycle.ts';
-import { limited, type Database } from './database.ts';
+import type { Database } from './database.ts';
 
 /** Longest that a health check waits for an answer, and how long its answer serves. */
 const PROBE_MS = 2_000;
@@ -20,10 +20,10 @@ export class DatabaseProbe {
   }
 
   async #ask(): Promise<boolean> {
-    const { queries, commits } = this.#database;
+    const { queries, committer } = this.#database;
     // Its turn behind a crowd of loads may come too late, though the database answers every one of them.
-    const pool = queries.waitingCount > 0 ? commits : queries;
-    const isThere = (await withDeadline(pool.query(limited('select 1')), PROBE_MS)) === 'done';
+    const pool = queries.isCrowded ? committer.pool : queries;
+    const isThere = (await withDeadline(pool.query('select 1'), PROBE_MS)) === 'done';
     setTimeout(() => (this.#answer = undefined), PROBE_SERVES_MS).unref();
     return isThere;
   }

@@ -1,6 +1,6 @@
-import type { PoolClient } from 'pg';
 import { failpoint } from '../failpoints.ts';
 import { checksumOf } from './checksum.ts';
+import type { DatabaseConnection } from './database-connection.ts';
 
 /** One update, as the log has it. */
 export interface Row {
@@ -15,7 +15,7 @@ export interface Row {
 export class RowWriter {
   /** Of documents, as they are where the connection leads. */
   readonly #ids = new Map<string, string>();
-  #connection: PoolClient | undefined;
+  #connection: DatabaseConnection | undefined;
 
   /** Tells the id of a document that has been read, which saves the first commit from looking it up. */
   remember(document: string, id: string): void {
@@ -31,7 +31,7 @@ export class RowWriter {
    * Writes rows in one statement. Without any it takes a place in Postgres's log all the same: a commit that writes nothing waits
    * for no standby.
    */
-  async write(connection: PoolClient, rows: readonly Row[]): Promise<void> {
+  async write(connection: DatabaseConnection, rows: readonly Row[]): Promise<void> {
     // What is known goes with its connection: another one may lead to a standby that was promoted without the last documents and
     // gives their ids to others. Rows with such an id would be nobody's, or somebody else's.
     if (connection !== this.#connection) this.#ids.clear();
@@ -45,7 +45,7 @@ export class RowWriter {
   }
 
   /** A document gets its row with its first update, so that opening one leaves nothing behind. */
-  async #findIds(connection: PoolClient, updates: readonly Row[]): Promise<void> {
+  async #findIds(connection: DatabaseConnection, updates: readonly Row[]): Promise<void> {
     const unknown = new Set(updates.map(({ document }) => document).filter((name) => !this.#ids.has(name)));
     if (unknown.size === 0) return;
     const names = [[...unknown]];
@@ -60,7 +60,7 @@ export class RowWriter {
     for (const { id, name } of rows) this.#ids.set(name, id);
   }
 
-  async #insert(connection: PoolClient, rows: readonly Row[]): Promise<void> {
+  async #insert(connection: DatabaseConnection, rows: readonly Row[]): Promise<void> {
     // One binary parameter cut up by Postgres: an array of bytea would travel as text, at twice the bytes.
     let offset = 1;
     const offsets = rows.map(({ update }) => (offset += update.byteLength) - update.byteLength);

@@ -1,7 +1,6 @@
-import type { PoolClient } from 'pg';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
-import { CommitTimeout, type Database, commit } from './database.ts';
+import { CommitTimeout, type Committer } from './committer.ts';
 import { RowWriter, type Row } from './row-writer.ts';
 import { isAboutTheData, kindOf } from './sql-errors.ts';
 
@@ -37,9 +36,6 @@ interface Batch {
   readonly upTo: number;
 }
 
-/** What it needs of the database. */
-type CommitDatabase = Pick<Database, 'commits' | 'commitMs' | 'timeline' | 'timelineOf' | 'waitsForStandby'>;
-
 /** What the log tells its owner. Called synchronously; must not throw. */
 export interface UpdateLogEvents {
   /** Every update up to this sequence number is committed; `documents` are those of the last commit. */
@@ -51,8 +47,6 @@ export interface UpdateLogEvents {
    * Nothing of them was acknowledged.
    */
   refused(document: string, error: unknown): void;
-  /** A standby was promoted in the place of the database, and may lack something of any document. */
-  replaced(): void;
 }
 
 /**
@@ -64,7 +58,7 @@ export interface UpdateLogEvents {
  * While Postgres is away the batch at the head is tried again until it is back; nothing is dropped.
  */
 export class UpdateLog {
-  readonly #database: CommitDatabase;
+  readonly #committer: Committer;
   readonly #limitBytes: number;
   readonly #events: UpdateLogEvents;
   readonly #log: Log;
@@ -76,8 +70,6 @@ export class UpdateLog {
   #isFull = false;
   readonly #waitingRows = new Map<string, number>();
   readonly #writer = new RowWriter();
-  #connection: PoolClient | undefined;
-  #timeline: string | null;
 
   /** The number that was given last. */
   #last = 0;
@@ -96,11 +88,10 @@ export class UpdateLog {
   #waiters: { sequence: number; resolve: () => void }[] = [];
 
   constructor(
-    database: CommitDatabase,
+    committer: Committer,
     options: { limitBytes: number; events: UpdateLogEvents; log: Log; metrics: Metrics },
   ) {
-    this.#database = database;
-    this.#timeline = database.timeline;
+    this.#committer = committer;
     this.#limitBytes = options.limitBytes;
     this.#events = options.events;
     this.#log = options.log;
@@ -297,18 +288,7 @@ export class UpdateLog {
   }
 
   #commit(rows: readonly Row[]): Promise<void> {
-    return commit(this.#database, this.#database.commitMs * this.#patience, this.#log, async (client) => {
-      if (client !== this.#connection) this.#moved(await this.#database.timelineOf(client));
-      this.#connection = client;
-      await this.#writer.write(client, rows);
-    });
-  }
-
-  /** A new connection may lead to a standby that was promoted: what is in memory may be more than it has. */
-  #moved(timeline: string | null): void {
-    const isAnother = timeline !== null && this.#timeline !== null && timeline !== this.#timeline;
-    this.#timeline = timeline ?? this.#timeline;
-    if (isAnother) this.#events.replaced();
+    return this.#committer.commit(this.#patience, (connection) => this.#writer.write(connection, rows));
   }
 
   #settle({ rows, upTo }: Batch): void {
@@ -317,7 +297,7 @@ export class UpdateLog {
     this.#failures = 0;
     this.#patience = 1;
     this.#loggedAt.clear();
-    if (ms < this.#database.commitMs * QUICK) this.#mostRows = Math.min(this.#mostRows * 2, BATCH_ROWS);
+    if (ms < this.#committer.ms * QUICK) this.#mostRows = Math.min(this.#mostRows * 2, BATCH_ROWS);
     this.#metrics.commitSeconds.observe(ms / 1000);
     this.#metrics.commitRows.observe(rows.length);
     this.#removeHead(rows);

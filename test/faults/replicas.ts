@@ -93,17 +93,18 @@ export class Replicas {
     await this.#replicate();
   }
 
+  /** Ends the connections to what was the primary on which edits are committed; others stay open, and are answered. */
+  async endCommits(): Promise<void> {
+    await ask(
+      this.standby,
+      `select pg_terminate_backend(pid) from pg_stat_activity
+         where application_name = 'indelible' and query like 'insert into indelible.updates%'`,
+    );
+  }
+
   /** Asks the primary. */
-  async query<Row extends QueryResultRow>(statement: string, values: unknown[] = []): Promise<Row[]> {
-    const client = new Client({ connectionString: this.primary.url });
-    // It may be killed meanwhile.
-    client.on('error', () => {});
-    await client.connect();
-    try {
-      return (await client.query<Row>(statement, values)).rows;
-    } finally {
-      await client.end();
-    }
+  query<Row extends QueryResultRow>(statement: string, values: unknown[] = []): Promise<Row[]> {
+    return ask(this.primary, statement, values);
   }
 
   /** Bytes that the standby has not written to its disk. */
@@ -120,5 +121,21 @@ export class Replicas {
       `select pid from pg_stat_activity where wait_event = 'SyncRep' and application_name = 'indelible'`,
     );
     return rows.map(({ pid }) => pid);
+  }
+}
+
+async function ask<Row extends QueryResultRow>(
+  cluster: PostgresCluster,
+  statement: string,
+  values: unknown[] = [],
+): Promise<Row[]> {
+  const client = new Client({ connectionString: cluster.url });
+  // It may be killed meanwhile.
+  client.on('error', () => {});
+  await client.connect();
+  try {
+    return (await client.query<Row>(statement, values)).rows;
+  } finally {
+    await client.end();
   }
 }

@@ -5,7 +5,7 @@ import { pino } from 'pino';
 import * as Y from 'yjs';
 import { Metrics } from '../../server/metrics.ts';
 import { checksumOf } from '../../server/storage/checksum.ts';
-import { type Database, openDatabase } from '../../server/storage/database.ts';
+import { type Database, type DatabaseOptions, openDatabase } from '../../server/storage/database.ts';
 import { DocumentStore } from '../../server/storage/document-store.ts';
 import { applyStored } from '../../server/storage/stored-document.ts';
 import { atTestEnd } from './cleanup.ts';
@@ -31,12 +31,16 @@ export function environmentOf(storage: Storage): Record<string, string> {
   return 'dataDir' in storage ? { DATA_DIR: storage.dataDir } : { DATABASE_URL: storage.databaseUrl };
 }
 
-/** Opened as the server opens it; closed at the end of the test. */
-export async function openStorage(storage: Storage): Promise<Database> {
+/** Opened as the server opens it, maybe with less patience; closed at the end of the test. */
+export async function openStorage(
+  storage: Storage,
+  { silenceMs }: Pick<DatabaseOptions, 'silenceMs'> = {},
+): Promise<Database> {
   const database = await openDatabase({
     url: 'databaseUrl' in storage ? storage.databaseUrl : undefined,
     dataDir: 'dataDir' in storage ? storage.dataDir : '',
     connections: 4,
+    silenceMs,
     log: pino({ level: 'silent' }),
   });
   let closing: Promise<void> | undefined;

@@ -30,7 +30,7 @@ test('[L3] synchronous_commit is on and statement_timeout off, whatever the role
   );
 
   const database = await openStorage({ databaseUrl: cluster.url });
-  for (const pool of [database.commits, database.queries]) {
+  for (const pool of [database.committer.pool, database.queries]) {
     const { rows } = await pool.query(
       `select current_setting('synchronous_commit') as commit, current_setting('statement_timeout') as timeout`,
     );

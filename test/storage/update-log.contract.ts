@@ -38,13 +38,12 @@ export function updateLogContract(kind: StorageKind): void {
       const commits: TestLog['commits'] = [];
       const refused: string[] = [];
       const full: boolean[] = [];
-      const log = new UpdateLog(database, {
+      const log = new UpdateLog(database.committer, {
         limitBytes: options.limitBytes ?? 1024 * 1024,
         events: {
           committed: (sequence, documents) => commits.push({ sequence, documents: [...documents] }),
           refused: (document) => refused.push(document),
           full: (isFull) => full.push(isFull),
-          replaced: () => {},
           ...options.events,
         },
         log: pino({ level: 'silent' }),
