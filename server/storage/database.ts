@@ -120,7 +120,7 @@ async function waitUntilItAnswers({ queries }: Database, log: Log): Promise<void
   }
 }
 
-async function warnOfWeakDurability({ queries }: Database, log: Log): Promise<void> {
+async function warnOfWeakDurability({ queries, history }: Database, log: Log): Promise<void> {
   const { rows } = await queries.query<{ fsync: string; full_page_writes: string }>(
     `select current_setting('fsync') as fsync, current_setting('full_page_writes') as full_page_writes`,
   );
@@ -129,5 +129,8 @@ async function warnOfWeakDurability({ queries }: Database, log: Log): Promise<vo
   }
   if (rows[0]?.full_page_writes !== 'on') {
     log.error('full_page_writes is OFF in Postgres: a power loss can corrupt acknowledged edits');
+  }
+  if (history.isPresent(null)) {
+    log.warn('Postgres does not say which timeline it writes: start this server again after a failover');
   }
 }

@@ -54,6 +54,20 @@ test('[L7] a server with fsync off is warned about, loudly', async () => {
   ]);
 });
 
+test('[L7] a server that does not say which timeline it writes is warned about, and used', async () => {
+  const cluster = await startPostgres();
+  const { queries } = await openStorage({ databaseUrl: cluster.url });
+  await queries.query(`create role app login password 'app'`);
+  await queries.query('revoke execute on function pg_current_wal_insert_lsn() from public');
+  const url = Object.assign(new URL(cluster.url), { username: 'app', password: 'app' }).href;
+  const lines: string[] = [];
+  const log = pino({}, { write: (line: string) => void lines.push(line) });
+  const database = await openDatabase({ url, dataDir: '', connections: 1, log });
+  atTestEnd(() => database.close());
+  expect(lines).toEqual([expect.stringContaining('does not say which timeline it writes')]);
+  expect(await settingOf(database, 'synchronous_commit')).toBe('on');
+});
+
 test('[L7] [S9] the embedded database needs no warning: it syncs every commit to disk', async () => {
   const lines: string[] = [];
   const log = pino({ level: 'warn' }, { write: (line: string) => void lines.push(line) });
