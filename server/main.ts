@@ -146,7 +146,9 @@ async function runInspect(rest: string[]): Promise<void> {
   const [document] = rest;
   if (document === undefined || rest.length > 1) throw new Misuse("'inspect' takes the name of a document");
   const { limitUpdateStructs: structs, limitUpdateClients: clients } = resolveSettings(options);
-  const stored = await withDocuments((queries) => readRows(queries, document));
+  const stored = await withDocuments((queries) =>
+    queries.use((connection) => readRows(connection, document)),
+  );
   if (stored === null) throw new Error(`there is no document '${document}'`);
   print(process.stdout, describe(stored, inspect(stored, { structs, clients })));
 }

@@ -24,7 +24,8 @@ import { withDeadline } from './lifecycle.ts';
 import { Limits, type LimitOptions } from './limits.ts';
 import { createLog, type Log } from './log.ts';
 import { Metrics } from './metrics.ts';
-import { DatabaseProbe, openDatabase, type Database } from './storage/database.ts';
+import { DatabaseProbe } from './storage/database-probe.ts';
+import { openDatabase, type Database } from './storage/database.ts';
 import { DocumentStore } from './storage/document-store.ts';
 import { migrate } from './storage/migrate.ts';
 import { RevocationStore } from './storage/revocation-store.ts';
@@ -103,13 +104,12 @@ export async function createServer(options: ServerOptions = {}): Promise<Server>
 function assemble(settings: Settings, options: ServerOptions, database: Database, log: Log): Server {
   const metrics = new Metrics();
   const sockets = new Sockets(settings.heartbeatMs);
-  const updateLog = new UpdateLog(database, {
+  const updateLog = new UpdateLog(database.committer, {
     limitBytes: settings.limitQueueBytes,
     events: {
       committed: (sequence, documents) => hub.committed(sequence, documents),
       full: (isFull) => sockets.pause(isFull),
       refused: (document, error) => hub.refused(document, error),
-      replaced: () => hub.databaseReplaced(),
     },
     log,
     metrics,
@@ -129,6 +129,7 @@ function assemble(settings: Settings, options: ServerOptions, database: Database
     log,
     metrics,
   });
+  database.history.onReplaced(() => hub.databaseReplaced());
   const revoker = new Revoker({
     store: new RevocationStore(database.queries),
     revocations,

@@ -5,7 +5,7 @@ import { describe, expect, test } from 'vitest';
 import * as Y from 'yjs';
 import { describeSettings } from '../server/config.ts';
 import { Metrics } from '../server/metrics.ts';
-import { type Database, transaction } from '../server/storage/database.ts';
+import { type Database } from '../server/storage/database.ts';
 import { DocumentStore, type FoldResult } from '../server/storage/document-store.ts';
 import { atTestEnd } from './helpers/cleanup.ts';
 import { joinAs, PROTOCOLS, textOf, typist } from './helpers/editor.ts';
@@ -287,7 +287,7 @@ describe('indelible quarantine', () => {
     const { database, env } = await migrated();
     const [row] = await insertRows(database, 'notes/today', [typist()('kept')]);
     let command: ReturnType<typeof indelible> | undefined;
-    await transaction(database.queries, async (client) => {
+    await database.queries.transaction(async (client) => {
       await client.query('select 1 from indelible.documents for no key update');
       command = indelible(['quarantine', row ?? ''], env);
       await somebodyWaitsForALock(database);

@@ -5,8 +5,8 @@ import type { Limits } from '../limits.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Wire } from '../protocol/wire.ts';
-import { isTransient } from '../storage/database.ts';
 import type { DocumentStore } from '../storage/document-store.ts';
+import { isTransient } from '../storage/sql-errors.ts';
 import { applyStored, type StoredDocument } from '../storage/stored-document.ts';
 import type { UpdateLog } from '../storage/update-log.ts';
 import type { Acks } from './acks.ts';
@@ -253,7 +253,7 @@ export class Hub implements SessionHub {
     });
     if (stored !== null) this.#options.updateLog.remember(name, stored.id);
     // Who repeats what was stored is acknowledged without a row, so the document itself has to be confirmed first.
-    if (stored?.isReplicated === true) open.lastSequence = this.#options.updateLog.confirm(name);
+    if (stored?.isReplicated === true) open.lastSequence = this.#options.updateLog.confirm();
     this.#documents.set(name, open);
     this.metrics.documents.set(this.#documents.size);
   }

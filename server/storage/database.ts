@@ -1,13 +1,13 @@
-import { Client, Pool, type PoolClient, type PoolConfig, type QueryConfig } from 'pg';
 import type { Log } from '../log.ts';
 import { IndelibleError, messageOf } from '../errors.ts';
-import { withDeadline } from '../lifecycle.ts';
+import { Committer } from './committer.ts';
+import { DatabasePool } from './database-pool.ts';
 import { startEmbedded } from './embedded.ts';
+import { History } from './history.ts';
+import { isTransient } from './sql-errors.ts';
 
-/** A connection attempt that takes longer has met a frozen or unreachable server. */
-const CONNECT_TIMEOUT_MS = 5_000;
-/** A statement that takes longer has met a frozen server or a dead network path: the connection is given up. */
-const QUERY_TIMEOUT_MS = 15_000;
+/** A connection that is silent for so long has met a frozen server or a dead network path: it is given up. */
+const SILENCE_MS = 15_000;
 /**
  * Every session: a default of `off` in the role, the database or the server would make every ack a lie, and so would one that
  * keeps back the warning of a commit that was cancelled while it waited for a standby. One of `statement_timeout` only fails
@@ -25,29 +25,14 @@ const GIVING_UP = `set lock_timeout = '10s'; set idle_in_transaction_session_tim
 const STARTUP_PATIENCE_MS = 30_000;
 const STARTUP_RETRY_MS = 250;
 
-/** SQLSTATE classes of a server that is away or out of something: connection, resources, operator, system. */
-const TRANSIENT_CLASSES = new Set(['08', '25', '40', '53', '55', '57', '58']);
-/** SQLSTATE classes that speak of the values themselves: data, integrity, program limits. */
-const DATA_CLASSES = new Set(['22', '23', '54']);
-
 /** Postgres, or the embedded database behind the same driver. */
 export interface Database {
   readonly kind: 'postgres' | 'embedded';
-  /** One connection that only commits the update log, so that a crowd of loads never delays an ack. */
-  readonly commits: Pool;
+  /** Commits the update log. */
+  readonly committer: Committer;
   /** Connections for everything else. The embedded database has one connection for both. */
-  readonly queries: Pool;
-  /** A commit that takes longer has met a frozen server, a dead network path or a thin one, and is given up; milliseconds. */
-  readonly commitMs: number;
-  /** The history that the database was writing when it was opened; see {@link Database.timelineOf}. */
-  readonly timeline: string | null;
-  /**
-   * The history that the server behind a connection writes: a standby begins another one when it is promoted. `null` where it
-   * is not known, as with the embedded database.
-   */
-  timelineOf(client: PoolClient): Promise<string | null>;
-  /** Whether the process of Postgres behind a connection waits for a synchronous standby. Does not reject. */
-  waitsForStandby(client: PoolClient): Promise<boolean>;
+  readonly queries: DatabasePool;
+  readonly history: History;
   close(): Promise<void>;
 }
 
@@ -58,6 +43,8 @@ export interface DatabaseOptions {
   /** Connections of `queries`. */
   readonly connections: number;
   readonly log: Log;
+  /** How long a connection may be silent, and a commit may take; milliseconds, 15 s when left out. */
+  readonly silenceMs?: number | undefined;
 }
 
 /**
@@ -71,84 +58,49 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
   try {
     await waitUntilItAnswers(database, options.log);
     await warnOfWeakDurability(database, options.log);
-    return database.kind === 'embedded'
-      ? database
-      : { ...database, timeline: await timelineOf(database.queries) };
+    return database;
   } catch (error) {
     await database.close();
     throw error;
   }
 }
 
-function openPostgres(url: string, { connections, log }: DatabaseOptions): Database {
-  const session = `${DURABLY}; ${GIVING_UP}`;
-  // Never closed for being idle: the first edit after silence would wait for a new connection. No limit for a statement:
-  // `commit` has one.
-  const commits = createPool(
-    { connectionString: url, max: 1, idleTimeoutMillis: 0, query_timeout: 0 },
-    session,
-    log,
-  );
-  const queries = createPool({ connectionString: url, max: connections }, session, log);
+function openPostgres(url: string, { connections, log, silenceMs = SILENCE_MS }: DatabaseOptions): Database {
+  const history = new History();
+  const options = { session: `${DURABLY}; ${GIVING_UP}`, silenceMs, history, log };
+  // Never closed for being idle: the first edit after silence would wait for a new connection.
+  const commits = new DatabasePool({ connectionString: url, max: 1, idleTimeoutMillis: 0 }, options);
+  const queries = new DatabasePool({ connectionString: url, max: connections }, options);
   return {
     kind: 'postgres',
-    commits,
+    committer: new Committer(commits, { ms: silenceMs, url, log }),
     queries,
-    commitMs: QUERY_TIMEOUT_MS,
-    timeline: null,
-    timelineOf,
-    waitsForStandby: (client) => waitsForStandby(client, url),
+    history,
     close: async () => {
-      await Promise.all([commits.end(), queries.end()]);
+      await Promise.all([commits.close(), queries.close()]);
     },
   };
 }
 
-async function openEmbedded({ dataDir, log }: DatabaseOptions): Promise<Database> {
+async function openEmbedded({ dataDir, log, silenceMs = SILENCE_MS }: DatabaseOptions): Promise<Database> {
   const embedded = await startEmbedded(dataDir, (error) =>
     log.error({ err: error }, 'the embedded database broke'),
   );
-  const pool = createPool({ ...embedded.connection, max: 1, idleTimeoutMillis: 0 }, DURABLY, log);
+  const history = new History();
+  const pool = new DatabasePool(
+    { ...embedded.connection, max: 1, idleTimeoutMillis: 0 },
+    { session: DURABLY, silenceMs, history, log },
+  );
   return {
     kind: 'embedded',
-    commits: pool,
+    committer: new Committer(pool, { ms: silenceMs, url: undefined, log }),
     queries: pool,
-    commitMs: QUERY_TIMEOUT_MS,
-    timeline: null,
-    timelineOf: () => Promise.resolve(null),
-    waitsForStandby: () => Promise.resolve(false),
+    history,
     close: async () => {
-      await pool.end();
+      await pool.close();
       await embedded.close();
     },
   };
-}
-
-/** A statement that does not wait longer, whatever the pool's default is; the type of the driver does not know that. */
-function limited(text: string): QueryConfig {
-  return Object.assign({ text }, { query_timeout: QUERY_TIMEOUT_MS });
-}
-
-/** The process of Postgres behind a connection; what the protocol says of it would be a pooler's. */
-const backends = new WeakMap<object, number | undefined>();
-
-function createPool(config: PoolConfig, session: string, log: Log): Pool {
-  const pool = new Pool({
-    application_name: 'indelible',
-    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
-    query_timeout: QUERY_TIMEOUT_MS,
-    keepAlive: true,
-    // oxlint-disable-next-line typescript/no-misused-promises -- the pool awaits it, though its type does not say so
-    onConnect: async (client) => {
-      await client.query(limited(session));
-      const { rows } = await client.query<{ pid: number }>(limited('select pg_backend_pid() as pid'));
-      backends.set(client, rows[0]?.pid);
-    },
-    ...config,
-  });
-  // An idle connection that breaks is replaced at its next use; without a listener it would end the process.
-  pool.on('error', (error) => log.warn({ err: error }, 'a database connection broke'));
-  return pool;
 }
 
 async function waitUntilItAnswers({ queries }: Database, log: Log): Promise<void> {
@@ -168,7 +120,7 @@ async function waitUntilItAnswers({ queries }: Database, log: Log): Promise<void
   }
 }
 
-async function warnOfWeakDurability({ queries }: Database, log: Log): Promise<void> {
+async function warnOfWeakDurability({ queries, history }: Database, log: Log): Promise<void> {
   const { rows } = await queries.query<{ fsync: string; full_page_writes: string }>(
     `select current_setting('fsync') as fsync, current_setting('full_page_writes') as full_page_writes`,
   );
@@ -178,194 +130,7 @@ async function warnOfWeakDurability({ queries }: Database, log: Log): Promise<vo
   if (rows[0]?.full_page_writes !== 'on') {
     log.error('full_page_writes is OFF in Postgres: a power loss can corrupt acknowledged edits');
   }
-}
-
-/**
- * Whether an error says that the database is away, overloaded or read-only for now, so that the same statement may
- * succeed later.
- */
-export function isTransient(error: unknown): boolean {
-  const state = sqlStateOf(error);
-  if (state !== null) return TRANSIENT_CLASSES.has(state.slice(0, 2));
-  // What has no SQLSTATE comes from the socket or a timeout, unless it is a mistake of ours.
-  return error instanceof Error && !(error instanceof TypeError || error instanceof RangeError);
-}
-
-/** Whether Postgres refuses the values of a statement, so that the same values can never succeed. */
-export function isAboutTheData(error: unknown): boolean {
-  return DATA_CLASSES.has(sqlStateOf(error)?.slice(0, 2) ?? '');
-}
-
-/** What errors of one cause have in common. */
-export function kindOf(error: unknown): string {
-  return sqlStateOf(error) ?? messageOf(error);
-}
-
-function sqlStateOf(error: unknown): string | null {
-  if (!(error instanceof Error) || !('code' in error) || typeof error.code !== 'string') return null;
-  // Five characters; the codes of Node's own errors are longer words.
-  return /^[0-9A-Z]{5}$/.test(error.code) && error.code !== 'EPIPE' ? error.code : null;
-}
-
-/** Runs `work` in one transaction on a connection of its own; rolled back if it throws. */
-export function transaction<T>(pool: Pool, work: (client: PoolClient) => Promise<T>): Promise<T> {
-  return confirmed(pool, async (client) => {
-    await client.query('begin');
-    const result = await work(client);
-    await client.query('commit');
-    return result;
-  });
-}
-
-/** The function of Postgres in which a commit waits for synchronous standbys; a warning's code and language say less. */
-const WAIT_FOR_STANDBY = 'SyncRepWaitForLSN';
-
-/**
- * Runs `work` on a connection of its own, which is closed if it throws.
- * @throws also when a commit has been cancelled (`pg_cancel_backend`) while it waited for a synchronous standby: Postgres
- * reports success, and says with a warning that the standby may not have it. It stays committed here, so what is tried
- * again is there twice. No other warning counts: one that comes with every statement would be an outage.
- */
-export async function confirmed<T>(pool: Pool, work: (client: PoolClient) => Promise<T>): Promise<T> {
-  const client = await checkOut(pool);
-  let warning: string | undefined;
-  const onNotice = ({ routine, message }: { routine: string | undefined; message: string | undefined }) => {
-    if (routine === WAIT_FOR_STANDBY) warning = message;
-  };
-  client.on('notice', onNotice);
-  try {
-    const result = await work(client);
-    if (warning !== undefined) throw new Error(`no standby has confirmed the commit: ${warning}`);
-    client.release();
-    return result;
-  } catch (error) {
-    // Closing the connection rolls back, and never waits for a server that does not answer.
-    client.release(true);
-    throw error;
-  } finally {
-    client.off('notice', onNotice);
-  }
-}
-
-/** A commit that was given up since it took too long; it may have done its work. */
-export class CommitTimeout extends Error {}
-
-/**
- * Commits what `work` writes, as {@link confirmed} does. Whatever takes too long is given up, and its connection with it; but
- * not while it waits for a synchronous standby: tried again it would wait a second time, beside the first, with one
- * connection of Postgres less each time.
- * @param ms - how long it may take
- * @throws {@link CommitTimeout}; what `pg` throws
- */
-export async function commit(
-  database: Pick<Database, 'commits' | 'waitsForStandby'>,
-  ms: number,
-  log: Log,
-  work: (client: PoolClient) => Promise<void>,
-): Promise<void> {
-  let givenUp: CommitTimeout | undefined;
-  const look = async (client: PoolClient, isOver: () => boolean) => {
-    const isReplicating = await database.waitsForStandby(client);
-    if (isOver()) return;
-    if (isReplicating) {
-      log.error('a commit waits for a standby: nothing is acknowledged until one confirms it');
-    } else {
-      givenUp = new CommitTimeout(`a commit has taken more than ${ms} ms`);
-      // A connection that has a statement is cut, not asked to end.
-      await client.end();
-    }
-  };
-  try {
-    await confirmed(database.commits, async (client) => {
-      let isOver = false;
-      // Does not reject.
-      const timer = setInterval(() => void look(client, () => isOver), ms);
-      try {
-        await work(client);
-      } finally {
-        isOver = true;
-        clearInterval(timer);
-      }
-    });
-  } catch (error) {
-    throw givenUp ?? error;
-  }
-}
-
-/** @throws when the connection breaks */
-async function timelineOf(client: Pool | PoolClient): Promise<string | null> {
-  try {
-    const { rows } = await client.query<{ timeline: string }>(
-      limited('select substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8) as timeline'),
-    );
-    return rows[0]?.timeline ?? null;
-  } catch (error) {
-    // Not everything that speaks like Postgres has these functions, or lets everybody call them.
-    if (sqlStateOf(error) === null) throw error;
-    return null;
-  }
-}
-
-/** Asks on a connection of its own: those of the pool may all be waiting for the standby, too. */
-async function waitsForStandby(client: PoolClient, url: string): Promise<boolean> {
-  const asker = new Client({
-    connectionString: url,
-    application_name: 'indelible',
-    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
-    query_timeout: CONNECT_TIMEOUT_MS,
-  });
-  asker.on('error', ignore);
-  try {
-    await asker.connect();
-    const { rows } = await asker.query<{ isWaiting: boolean }>(
-      `select exists (select from pg_stat_activity where pid = $1 and wait_event = 'SyncRep') as "isWaiting"`,
-      [backends.get(client)],
-    );
-    return rows[0]?.isWaiting === true;
-  } catch (error) {
-    // A server that refuses, since it has no connection left, is one that answers: another attempt would not help it.
-    return sqlStateOf(error) !== null;
-  } finally {
-    asker.end().catch(ignore);
-  }
-}
-
-/**
- * A connection of the pool for several statements, to be given back with `release`. One that breaks between two of them
- * emits an error, which ends the process when nobody listens; the next statement rejects anyway.
- */
-export async function checkOut(pool: Pool): Promise<PoolClient> {
-  const client = await pool.connect();
-  if (!client.listeners('error').includes(ignore)) client.on('error', ignore);
-  return client;
-}
-
-function ignore(): void {}
-
-/** Longest that a health check waits for an answer, and how long its answer serves. */
-const PROBE_MS = 2_000;
-const PROBE_SERVES_MS = 1_000;
-
-/** Whether the database answers a trivial statement soon. Health checks that come together share one statement. */
-export class DatabaseProbe {
-  readonly #database: Database;
-  #answer: Promise<boolean> | undefined;
-
-  constructor(database: Database) {
-    this.#database = database;
-  }
-
-  answers(): Promise<boolean> {
-    this.#answer ??= this.#ask();
-    return this.#answer;
-  }
-
-  async #ask(): Promise<boolean> {
-    const { queries, commits } = this.#database;
-    // Its turn behind a crowd of loads may come too late, though the database answers every one of them.
-    const pool = queries.waitingCount > 0 ? commits : queries;
-    const isThere = (await withDeadline(pool.query(limited('select 1')), PROBE_MS)) === 'done';
-    setTimeout(() => (this.#answer = undefined), PROBE_SERVES_MS).unref();
-    return isThere;
+  if (history.isPresent(null)) {
+    log.warn('Postgres does not say which timeline it writes: start this server again after a failover');
   }
 }

@@ -1,6 +1,6 @@
-import type { Pool, PoolClient } from 'pg';
-import { transaction } from './database.ts';
-import { checksumOf } from './update-log.ts';
+import { checksumOf } from './checksum.ts';
+import type { DatabaseConnection } from './database-connection.ts';
+import type { DatabasePool } from './database-pool.ts';
 
 /** Bytes as they were written, whatever became of them. */
 interface StoredBytes {
@@ -39,8 +39,8 @@ interface Row {
  * Reads all rows of a document, in one statement and without changing any: loading marks those that are damaged.
  * @returns `null` when the document is not stored
  */
-export async function readRows(client: Pool | PoolClient, name: string): Promise<DocumentRows | null> {
-  const { rows } = await client.query<Row>(
+export async function readRows(connection: DatabaseConnection, name: string): Promise<DocumentRows | null> {
+  const { rows } = await connection.query<Row>(
     `select null::bigint as id, null::text as author, s.created_at as time, s.state as update, s.checksum,
          null::text as "setAside"
        from indelible.documents d left join indelible.snapshots s on s.document = d.id where d.name = $1
@@ -69,26 +69,26 @@ export async function readRows(client: Pool | PoolClient, name: string): Promise
  * @throws when no row of the log has this id
  */
 export function markRow<T>(
-  pool: Pool,
+  pool: DatabasePool,
   id: string,
   mark: 'operator' | null,
   approve: (document: DocumentRows, row: LogRow) => T,
 ): Promise<T> {
-  return transaction(pool, async (client) => {
-    const { rows } = await client.query<{ id: string; name: string }>(
+  return pool.transaction(async (connection) => {
+    const { rows } = await connection.query<{ id: string; name: string }>(
       `select d.id, d.name from indelible.updates u join indelible.documents d on d.id = u.document
          where u.id = $1 for no key update of d`,
       [id],
     );
     const found = rows[0];
-    const document = found === undefined ? null : await readRows(client, found.name);
+    const document = found === undefined ? null : await readRows(connection, found.name);
     // Looked up again: a fold may have held the lock.
     const row = document?.log.find((each) => each.id === id);
     if (!found || !document || !row) {
       throw new Error(`the update log has no row ${id}: a snapshot has taken it in, or it never was`);
     }
     const approved = approve(document, row);
-    await client.query('update indelible.updates set quarantined = $3 where document = $1 and id = $2', [
+    await connection.query('update indelible.updates set quarantined = $3 where document = $1 and id = $2', [
       found.id,
       id,
       mark,

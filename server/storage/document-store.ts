@@ -1,12 +1,12 @@
-import type { Pool, PoolClient } from 'pg';
 import { IndelibleError, messageOf } from '../errors.ts';
 import { failpoint } from '../failpoints.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
-import { transaction } from './database.ts';
+import { checksumOf } from './checksum.ts';
+import type { DatabaseConnection } from './database-connection.ts';
+import type { DatabasePool } from './database-pool.ts';
 import { Merger } from './merger.ts';
 import { findUnreadable, type StoredDocument } from './stored-document.ts';
-import { checksumOf } from './update-log.ts';
 
 /** What became of a fold: `unsafe` when the snapshot would not have given the same document back. */
 export type FoldResult =
@@ -24,13 +24,13 @@ interface StoredRow {
 
 /** Reads documents from snapshots and update log, and folds the one into the other. Knows nothing of open documents. */
 export class DocumentStore {
-  readonly #pool: Pool;
+  readonly #pool: DatabasePool;
   readonly #log: Log;
   readonly #metrics: Metrics;
   readonly #merger = new Merger();
   #folding: Promise<unknown> = Promise.resolve();
 
-  constructor(pool: Pool, log: Log, metrics: Metrics) {
+  constructor(pool: DatabasePool, log: Log, metrics: Metrics) {
     this.#pool = pool;
     this.#log = log;
     this.#metrics = metrics;
@@ -40,15 +40,15 @@ export class DocumentStore {
    * Stores the first content of a document, unless it is stored already.
    * @returns whether this call stored it; of several instances that try at once, one does
    */
-  async create(name: string, update: Uint8Array): Promise<boolean> {
-    return transaction(this.#pool, async (client) => {
-      const { rows } = await client.query<{ id: string }>(
+  create(name: string, update: Uint8Array): Promise<boolean> {
+    return this.#pool.transaction(async (connection) => {
+      const { rows } = await connection.query<{ id: string }>(
         'insert into indelible.documents (name) values ($1) on conflict (name) do nothing returning id',
         [name],
       );
       const id = rows[0]?.id;
       if (id === undefined) return false;
-      await client.query(
+      await connection.query(
         `insert into indelible.updates (document, created_at, checksum, update) values ($1, now(), $2, $3)`,
         [id, checksumOf(update), update],
       );
@@ -83,7 +83,9 @@ export class DocumentStore {
       return this.#folded({ kind: 'unsafe' });
     }
     failpoint('fold.merged');
-    const isReplaced = await transaction(this.#pool, (client) => replaceSnapshot(client, stored, state));
+    const isReplaced = await this.#pool.transaction((connection) =>
+      replaceSnapshot(connection, stored, state),
+    );
     failpoint('fold.committed');
     if (!isReplaced) return this.#folded({ kind: 'nothing' });
     return this.#folded({ kind: 'folded', snapshotBytes: state.byteLength, rows: stored.tail.length });
@@ -101,8 +103,12 @@ export class DocumentStore {
    * @throws {@link IndelibleError} `document_unavailable` when the snapshot is damaged; what `pg` throws when the
    * database does not answer
    */
-  async read(name: string, client: Pool | PoolClient = this.#pool): Promise<StoredDocument | null> {
-    const { rows } = await client.query<StoredRow>(
+  read(name: string): Promise<StoredDocument | null> {
+    return this.#pool.use((connection) => this.#read(connection, name));
+  }
+
+  async #read(connection: DatabaseConnection, name: string): Promise<StoredDocument | null> {
+    const { rows } = await connection.query<StoredRow>(
       `select d.id as document, null::bigint as row, s.state as bytes, s.checksum, s.xmin::text as version,
            current_setting('synchronous_standby_names') <> '' as "isReplicated"
          from indelible.documents d left join indelible.snapshots s on s.document = d.id where d.name = $1
@@ -122,10 +128,11 @@ export class DocumentStore {
       row === null || bytes === null ? [] : [{ id: row, update: bytes, checksum }],
     );
     const damaged = tail.filter(({ update, checksum }) => checksumOf(update) !== checksum);
-    if (damaged.length > 0) await this.#quarantine(client, name, head.document, damaged, 'checksum');
+    if (damaged.length > 0) await this.#quarantine(connection, name, head.document, damaged, 'checksum');
     const sound = damaged.length === 0 ? tail : tail.filter((row) => !damaged.includes(row));
     const { document: id, bytes: snapshot, version, isReplicated } = head;
-    return { id, snapshot, version, tail: sound, isReplicated: isReplicated === true };
+    const { timeline } = connection;
+    return { id, timeline, snapshot, version, tail: sound, isReplicated: isReplicated === true };
   }
 
   /**
@@ -146,7 +153,11 @@ export class DocumentStore {
       );
     }
     const rows = unreadable.map(({ row }) => row);
-    await this.#quarantine(this.#pool, name, stored.id, rows, 'apply');
+    await this.#pool.use(async (connection) => {
+      // In another history these ids are those of other rows.
+      if (connection.timeline !== stored.timeline) return;
+      await this.#quarantine(connection, name, stored.id, rows, 'apply');
+    });
   }
 
   #unavailable(name: string, detail: string): IndelibleError {
@@ -156,7 +167,7 @@ export class DocumentStore {
 
   /** Marked, never deleted: an operator may still mend them. */
   async #quarantine(
-    client: Pool | PoolClient,
+    connection: DatabaseConnection,
     name: string,
     document: string,
     rows: { id: string }[],
@@ -168,7 +179,7 @@ export class DocumentStore {
       { document: name, rows: ids, why },
       'stored updates cannot be read and are set aside; the rest of the document opens',
     );
-    await client.query(
+    await connection.query(
       'update indelible.updates set quarantined = $3 where document = $1 and id = any($2::bigint[])',
       [document, ids, why],
     );
@@ -179,31 +190,36 @@ export class DocumentStore {
  * Puts a snapshot in the place of the one that was read and of the rows of the tail, under a lock on the document's row.
  * Edits are not held up: appending takes no such lock.
  * @returns `false` when another process has replaced the snapshot meanwhile, having folded some of the same rows, or has
- * set one of them aside, which would come back with the snapshot and be deleted
+ * set one of them aside, which would come back with the snapshot and be deleted; or a standby has taken the place of the
+ * database, and may have given these ids to other rows
  */
 async function replaceSnapshot(
-  client: PoolClient,
+  connection: DatabaseConnection,
   stored: StoredDocument,
   state: Uint8Array,
 ): Promise<boolean> {
-  await client.query('select 1 from indelible.documents where id = $1 for no key update', [stored.id]);
+  if (connection.timeline !== stored.timeline) return false;
+  await connection.query('select 1 from indelible.documents where id = $1 for no key update', [stored.id]);
   failpoint('fold.locked');
   const merged = [stored.id, stored.tail.map(({ id }) => id)];
-  const { rows } = await client.query<{ version: string | null; isSetAside: boolean }>(
+  const { rows } = await connection.query<{ version: string | null; isSetAside: boolean }>(
     `select (select xmin::text from indelible.snapshots where document = $1) as version,
        exists (select from indelible.updates
          where document = $1 and id = any($2::bigint[]) and quarantined is not null) as "isSetAside"`,
     merged,
   );
   if (rows[0]?.version !== stored.version || rows[0].isSetAside) return false;
-  await client.query(
+  await connection.query(
     `insert into indelible.snapshots (document, checksum, state) values ($1, $2, $3)
      on conflict (document) do update
        set created_at = now(), checksum = excluded.checksum, state = excluded.state`,
     [stored.id, checksumOf(state), state],
   );
   failpoint('fold.replaced');
-  await client.query('delete from indelible.updates where document = $1 and id = any($2::bigint[])', merged);
+  await connection.query(
+    'delete from indelible.updates where document = $1 and id = any($2::bigint[])',
+    merged,
+  );
   failpoint('fold.deleted');
   return true;
 }

@@ -1,10 +1,10 @@
 import { Worker } from 'node:worker_threads';
-import type { StoredDocument } from './stored-document.ts';
+import type { StoredContent } from './stored-document.ts';
 
 /** What the thread is asked. */
 export interface MergeQuestion {
   readonly id: number;
-  readonly stored: StoredDocument;
+  readonly stored: StoredContent;
 }
 
 /** Its answer: the merged update, or `null` when there is none that gives the same document back. */
@@ -27,7 +27,7 @@ export class Merger {
    * @returns `null` when it cannot be merged safely
    * @throws when the thread ended before it answered; nothing is lost then, and the next merge starts a new one
    */
-  merge(stored: StoredDocument): Promise<Uint8Array | null> {
+  merge(stored: StoredContent): Promise<Uint8Array | null> {
     const answer = Promise.withResolvers<Uint8Array | null>();
     this.#asked += 1;
     this.#waiting.set(this.#asked, answer);

@@ -1,10 +1,10 @@
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { runner } from 'node-pg-migrate';
-import type { Pool, PoolClient } from 'pg';
 import type { Log } from '../log.ts';
 import { IndelibleError } from '../errors.ts';
-import { checkOut, type Database } from './database.ts';
+import type { Database } from './database.ts';
+import type { DatabaseConnection } from './database-connection.ts';
 
 /** Version of this server, compared with the oldest that the schema allows. Kept equal to package.json by a test. */
 export const SERVER_VERSION = '0.1.0';
@@ -18,13 +18,13 @@ const LOCK_RETRY_MS = 100;
  * @returns the names of the migrations that were applied
  * @throws {@link IndelibleError} `schema_too_new` when the schema asks for a newer server; nothing is changed then
  */
-export async function migrate(database: Database, log: Log): Promise<string[]> {
-  const client = await checkOut(database.queries);
-  try {
-    await lockSchema(client);
-    if (await hasSchema(client)) await refuseNewerSchema(client);
+export function migrate({ queries }: Database, log: Log): Promise<string[]> {
+  // Closing the connection, if something throws, gives the lock back.
+  return queries.use(async (connection) => {
+    await lockSchema(connection);
+    if (await hasSchema(connection)) await refuseNewerSchema(connection);
     const applied = await runner({
-      dbClient: client,
+      dbClient: connection,
       dir: migrationsDirectory(),
       direction: 'up',
       migrationsTable: 'migrations',
@@ -34,22 +34,18 @@ export async function migrate(database: Database, log: Log): Promise<string[]> {
       singleTransaction: true,
       logger: { debug: () => {}, info: () => {}, warn: log.warn.bind(log), error: log.error.bind(log) },
     });
-    await client.query('select pg_advisory_unlock($1)', [MIGRATION_LOCK]);
-    client.release();
+    await connection.query('select pg_advisory_unlock($1)', [MIGRATION_LOCK]);
     return applied.map(({ name }) => name);
-  } catch (error) {
-    // Closing the connection gives the lock back.
-    client.release(true);
-    throw error;
-  }
+  });
 }
 
-/** Asks again and again, since one waiting statement would meet the query timeout behind a long migration. */
-async function lockSchema(client: PoolClient): Promise<void> {
+/** Asks again and again, since one waiting statement would be taken for silence behind a long migration. */
+async function lockSchema(connection: DatabaseConnection): Promise<void> {
   for (;;) {
-    const { rows } = await client.query<{ granted: boolean }>('select pg_try_advisory_lock($1) as granted', [
-      MIGRATION_LOCK,
-    ]);
+    const { rows } = await connection.query<{ granted: boolean }>(
+      'select pg_try_advisory_lock($1) as granted',
+      [MIGRATION_LOCK],
+    );
     if (rows[0]?.granted === true) return;
     await new Promise((resolve) => setTimeout(resolve, LOCK_RETRY_MS));
   }
@@ -59,20 +55,22 @@ async function lockSchema(client: PoolClient): Promise<void> {
  * For commands that work on what is stored, and bring no schema about.
  * @throws when there is no schema; {@link IndelibleError} `schema_too_new` when it asks for a newer server
  */
-export async function requireSchema({ queries }: Database): Promise<void> {
-  if (await hasSchema(queries)) return refuseNewerSchema(queries);
-  throw new Error('the database holds no documents: are DATABASE_URL and DATA_DIR those of the server?');
+export function requireSchema({ queries }: Database): Promise<void> {
+  return queries.use(async (connection) => {
+    if (await hasSchema(connection)) return refuseNewerSchema(connection);
+    throw new Error('the database holds no documents: are DATABASE_URL and DATA_DIR those of the server?');
+  });
 }
 
-async function hasSchema(client: Pool | PoolClient): Promise<boolean> {
-  const { rows } = await client.query<{ there: boolean }>(
+async function hasSchema(connection: DatabaseConnection): Promise<boolean> {
+  const { rows } = await connection.query<{ there: boolean }>(
     `select to_regclass('indelible.compatibility') is not null as there`,
   );
   return rows[0]?.there === true;
 }
 
-async function refuseNewerSchema(client: Pool | PoolClient): Promise<void> {
-  const found = await client.query<{ oldest_server: string }>(
+async function refuseNewerSchema(connection: DatabaseConnection): Promise<void> {
+  const found = await connection.query<{ oldest_server: string }>(
     'select oldest_server from indelible.compatibility',
   );
   const oldest = found.rows[0]?.oldest_server ?? SERVER_VERSION;

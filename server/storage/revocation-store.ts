@@ -1,5 +1,4 @@
-import type { Pool } from 'pg';
-import { confirmed } from './database.ts';
+import type { DatabasePool } from './database-pool.ts';
 
 /** Whose access was taken back, and when (milliseconds since 1970, by the clock of the database). */
 interface StoredRevocation {
@@ -13,23 +12,21 @@ const OVERLAP_MS = 60_000;
 
 /** Revocations in the database, where every instance finds them. */
 export class RevocationStore {
-  readonly #pool: Pool;
+  readonly #pool: DatabasePool;
   #newest = -Infinity;
 
-  constructor(pool: Pool) {
+  constructor(pool: DatabasePool) {
     this.#pool = pool;
   }
 
   /** Stores a revocation as of now. */
   async save(document: string | null, user: string | null): Promise<StoredRevocation> {
-    const { rows } = await confirmed(this.#pool, (client) =>
-      client.query<StoredRevocation>(
-        `insert into indelible.revocations (document, "user", revoked_at) values ($1, $2, clock_timestamp())
+    const { rows } = await this.#pool.query<StoredRevocation>(
+      `insert into indelible.revocations (document, "user", revoked_at) values ($1, $2, clock_timestamp())
          on conflict (document, "user") do update
            set revoked_at = greatest(revocations.revoked_at, excluded.revoked_at)
          returning ${COLUMNS}`,
-        [document, user],
-      ),
+      [document, user],
     );
     return rows[0] as StoredRevocation;
   }

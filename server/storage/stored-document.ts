@@ -18,6 +18,8 @@ export interface StoredContent {
 /** A document as the database has it, read at one moment. */
 export interface StoredDocument extends StoredContent {
   readonly id: string;
+  /** The history that it was read from; in another one its ids, and those of its rows, are somebody else's. */
+  readonly timeline: string | null;
   /** Of the snapshot's row (`xmin`): another one means that it was replaced since. */
   readonly version: string | null;
   /** Whether commits wait for standbys: some of it may be there only because Postgres has crashed while one did. */

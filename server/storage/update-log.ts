@@ -1,9 +1,8 @@
-import { crc32 } from 'node:zlib';
-import type { PoolClient } from 'pg';
-import { failpoint } from '../failpoints.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
-import { CommitTimeout, type Database, commit, isAboutTheData, kindOf } from './database.ts';
+import { CommitTimeout, type Committer } from './committer.ts';
+import { RowWriter, type Row } from './row-writer.ts';
+import { isAboutTheData, kindOf } from './sql-errors.ts';
 
 /**
  * Commits start at most this often under load; after silence one starts at once. Half of it is a part of every ack. Measured at
@@ -27,20 +26,15 @@ const MAX_PATIENCE = 16;
 /** An error that stays the same is logged this often. */
 const LOG_AGAIN_MS = 60_000;
 
-/** The update of a row that is not written. */
-const NOTHING = new Uint8Array();
-
-interface Row {
-  readonly document: string;
-  readonly update: Uint8Array;
-  readonly author: string | null;
-  /** Milliseconds since 1970. */
-  readonly time: number;
+interface NumberedRow extends Row {
   readonly sequence: number;
 }
 
-/** What it needs of the database. */
-type CommitDatabase = Pick<Database, 'commits' | 'commitMs' | 'timeline' | 'timelineOf' | 'waitsForStandby'>;
+/** What one commit takes: rows, and with them every number up to one. */
+interface Batch {
+  readonly rows: readonly Row[];
+  readonly upTo: number;
+}
 
 /** What the log tells its owner. Called synchronously; must not throw. */
 export interface UpdateLogEvents {
@@ -49,39 +43,36 @@ export interface UpdateLogEvents {
   /** The queue has reached its limit (`true`), or has room again (`false`). */
   full(isFull: boolean): void;
   /**
-   * What this document holds in memory will not be durable: Postgres refuses its updates for good, and they are dropped here,
-   * or it is no more the one that the document was loaded from. Nothing of that was acknowledged.
+   * What this document holds in memory will not be durable: Postgres refuses its updates for good, and they are dropped here.
+   * Nothing of them was acknowledged.
    */
   refused(document: string, error: unknown): void;
-  /** A standby was promoted in the place of the database, and may lack something of any document. */
-  replaced(): void;
 }
 
 /**
  * The update log of all documents: `append` puts an update into memory and gives it a number, commits follow one
  * after the other, each taking everything that waits. Numbers are given in order and commits keep that order, so one
- * number, `committed`, says which updates are durable.
+ * number, `committed`, says which updates are durable. A number without an update stands for what was in the database when it
+ * was given.
  *
  * While Postgres is away the batch at the head is tried again until it is back; nothing is dropped.
  */
 export class UpdateLog {
-  readonly #database: CommitDatabase;
+  readonly #committer: Committer;
   readonly #limitBytes: number;
   readonly #events: UpdateLogEvents;
   readonly #log: Log;
   readonly #metrics: Metrics;
 
-  /** Rows that are not committed, oldest first; the first of them are in the commit that is on its way. */
-  #queue: Row[] = [];
+  /** Rows that are not committed, in the order of their numbers; the first of them are in the commit that is on its way. */
+  #queue: NumberedRow[] = [];
   #queuedBytes = 0;
   #isFull = false;
   readonly #waitingRows = new Map<string, number>();
-  /** Of documents, as they are where this connection leads. */
-  readonly #ids = new Map<string, string>();
-  #connection: PoolClient | undefined;
-  #timeline: string | null;
+  readonly #writer = new RowWriter();
 
-  #appended = 0;
+  /** The number that was given last. */
+  #last = 0;
   #committed = 0;
   #timer: NodeJS.Timeout | NodeJS.Immediate | undefined;
   #running = false;
@@ -97,11 +88,10 @@ export class UpdateLog {
   #waiters: { sequence: number; resolve: () => void }[] = [];
 
   constructor(
-    database: CommitDatabase,
+    committer: Committer,
     options: { limitBytes: number; events: UpdateLogEvents; log: Log; metrics: Metrics },
   ) {
-    this.#database = database;
-    this.#timeline = database.timeline;
+    this.#committer = committer;
     this.#limitBytes = options.limitBytes;
     this.#events = options.events;
     this.#log = options.log;
@@ -114,15 +104,25 @@ export class UpdateLog {
    * @returns its number; it is durable once {@link committed} has reached it
    */
   append(document: string, update: Uint8Array, author: string | null): number {
-    this.#appended += 1;
-    this.#queue.push({ document, update, author, time: Date.now(), sequence: this.#appended });
+    const sequence = (this.#last += 1);
+    this.#queue.push({ document, update, author, time: Date.now(), sequence });
     this.#waitingRows.set(document, (this.#waitingRows.get(document) ?? 0) + 1);
     this.#countBytes(update.byteLength + ROW_OVERHEAD_BYTES);
     this.#schedule();
-    return this.#appended;
+    return sequence;
   }
 
-  /** Every update with a number up to this one is committed. */
+  /**
+   * Gives a number without an update: what was in the database by now, whoever wrote it, is confirmed by a synchronous standby too
+   * once {@link committed} has reached it. Nobody's edit is lost when it never does.
+   */
+  confirm(): number {
+    this.#last += 1;
+    this.#schedule();
+    return this.#last;
+  }
+
+  /** Everything with a number up to this one is committed. */
   get committed(): number {
     return this.#committed;
   }
@@ -145,29 +145,21 @@ export class UpdateLog {
     return [...this.#waitingRows.keys()];
   }
 
-  /** Resolves when everything that was appended before the call is committed (or the log is closed). */
+  /** Resolves when every update that was appended before the call is committed (or the log is closed). */
   flush(): Promise<void> {
-    const sequence = this.#appended;
-    if (this.#committed >= sequence || this.#closed) return Promise.resolve();
+    const sequence = this.#queue.at(-1)?.sequence;
+    if (sequence === undefined || this.#closed) return Promise.resolve();
     return new Promise((resolve) => this.#waiters.push({ sequence, resolve }));
   }
 
-  /**
-   * Queues nothing of a document, but its number is committed only when everything that was in the database before is
-   * confirmed by a synchronous standby too.
-   */
-  confirm(document: string): number {
-    return this.append(document, NOTHING, null);
-  }
-
-  /** Tells the id of a document that has been read, which saves the first commit from looking it up. */
+  /** Tells the id of a document that has been read. */
   remember(document: string, id: string): void {
-    this.#ids.set(document, id);
+    this.#writer.remember(document, id);
   }
 
   /** Forgets the id of a document that leaves memory. */
   forget(document: string): void {
-    if (!this.isWaiting(document)) this.#ids.delete(document);
+    if (!this.isWaiting(document)) this.#writer.forget(document);
   }
 
   /** Stops committing. Call {@link flush} first; what still waits is lost, and was never acknowledged. */
@@ -179,7 +171,7 @@ export class UpdateLog {
 
   /** At once after silence (when this turn of the event loop ends), else when the interval has passed. */
   #schedule(): void {
-    if (this.#timer !== undefined || this.#running || this.#closed || this.#queue.length === 0) return;
+    if (this.#timer !== undefined || this.#running || this.#closed || this.#committed === this.#last) return;
     const run = () => {
       this.#timer = undefined;
       // Cannot reject: #commitBatch catches everything.
@@ -206,7 +198,7 @@ export class UpdateLog {
     this.#lastStart = performance.now();
     const batch = this.#nextBatch();
     try {
-      if (await this.#write(batch)) this.#settle(batch);
+      if (await this.#write(batch.rows)) this.#settle(batch);
     } catch (error) {
       this.#log.error({ err: error }, 'acknowledging a commit failed');
     } finally {
@@ -215,26 +207,27 @@ export class UpdateLog {
     }
   }
 
-  #nextBatch(): Row[] {
+  #nextBatch(): Batch {
     let bytes = 0;
-    let rows = 0;
+    let count = 0;
     for (const { update } of this.#queue) {
       bytes += update.byteLength;
-      if (rows > 0 && (bytes > BATCH_BYTES || rows === this.#mostRows)) break;
-      rows += 1;
+      if (count > 0 && (bytes > BATCH_BYTES || count === this.#mostRows)) break;
+      count += 1;
     }
-    return this.#queue.slice(0, rows);
+    const next = this.#queue[count]?.sequence ?? this.#last + 1;
+    return { rows: this.#queue.slice(0, count), upTo: next - 1 };
   }
 
   /** @returns whether nothing of the batch waits any more; `false` when it must be tried again. Does not reject. */
-  async #write(batch: Row[]): Promise<boolean> {
+  async #write(rows: readonly Row[]): Promise<boolean> {
     try {
-      await this.#commit(batch);
+      await this.#commit(rows);
       return true;
     } catch (error) {
       this.#metrics.commitFailures.inc();
-      if (isAboutTheData(error)) return this.#writeOneByOne(batch);
-      this.#failed(batch, error);
+      if (rows.length > 0 && isAboutTheData(error)) return this.#writeOneByOne(rows);
+      this.#failed(rows.length, error);
       return false;
     }
   }
@@ -243,30 +236,42 @@ export class UpdateLog {
    * Postgres is there and refuses the statement: find out whose rows it refuses, so that one document does not hold up
    * all the others.
    */
-  async #writeOneByOne(batch: Row[]): Promise<boolean> {
-    for (const document of new Set(batch.map((row) => row.document))) {
-      try {
-        await this.#commit(batch.filter((row) => row.document === document));
-      } catch (error) {
-        if (!isAboutTheData(error)) {
-          this.#failed(batch, error);
-          return false;
-        }
-        this.#log.error({ err: error, document }, 'Postgres refuses the updates of a document');
-        this.#events.refused(document, error);
+  async #writeOneByOne(rows: readonly Row[]): Promise<boolean> {
+    try {
+      for (const document of new Set(rows.map((row) => row.document))) {
+        await this.#writeOrRefuse(
+          document,
+          rows.filter((row) => row.document === document),
+        );
       }
+      // Rows that are refused confirm nothing of what was there before.
+      await this.#commit([]);
+      return true;
+    } catch (error) {
+      this.#failed(rows.length, error);
+      return false;
     }
-    return true;
+  }
+
+  async #writeOrRefuse(document: string, rows: readonly Row[]): Promise<void> {
+    try {
+      await this.#commit(rows);
+    } catch (error) {
+      if (!isAboutTheData(error)) throw error;
+      this.#log.error({ err: error, document }, 'Postgres refuses the updates of a document');
+      this.#events.refused(document, error);
+    }
   }
 
   /**
    * What is too large for a slow link, for the memory of Postgres or for something in between would fail for ever: so the
    * next statement is half as large.
    */
-  #failed(batch: Row[], error: unknown): void {
+  #failed(rows: number, error: unknown): void {
     this.#failures += 1;
-    if (batch.length > 1) this.#mostRows = Math.ceil(batch.length / 2);
-    else if (error instanceof CommitTimeout) this.#patience = Math.min(this.#patience * 2, MAX_PATIENCE);
+    if (rows > 1) this.#mostRows = Math.ceil(rows / 2);
+    else if (rows === 1 && error instanceof CommitTimeout)
+      this.#patience = Math.min(this.#patience * 2, MAX_PATIENCE);
     this.#tell(error);
   }
 
@@ -282,103 +287,35 @@ export class UpdateLog {
     );
   }
 
-  /** On one connection, since what is known goes with it. */
-  #commit(batch: Row[]): Promise<void> {
-    return commit(this.#database, this.#database.commitMs * this.#patience, this.#log, async (client) => {
-      if (client !== this.#connection) this.#moved(await this.#database.timelineOf(client));
-      this.#connection = client;
-      const rows = batch.filter(({ update }) => update !== NOTHING);
-      // Something has to be written, or the commit would not wait.
-      if (rows.length === 0) await client.query(`select pg_logical_emit_message(true, 'indelible', '')`);
-      else {
-        await this.#findIds(client, rows);
-        await this.#insert(client, rows);
-      }
-    });
+  #commit(rows: readonly Row[]): Promise<void> {
+    return this.#committer.commit(this.#patience, (connection) => this.#writer.write(connection, rows));
   }
 
-  /**
-   * A new connection may lead to a standby that was promoted without the last documents, and gives their ids to others: rows
-   * with such an id would be nobody's, or somebody else's. What is in memory may be more than it has; and what is still to be
-   * confirmed may not be there.
-   */
-  #moved(timeline: string | null): void {
-    this.#ids.clear();
-    const isAnother = timeline !== null && this.#timeline !== null && timeline !== this.#timeline;
-    this.#timeline = timeline ?? this.#timeline;
-    if (isAnother) this.#events.replaced();
-    if (this.#connection === undefined) return;
-    const error = new Error(
-      'the database went away before it had confirmed what the document was loaded with',
-    );
-    for (const { document, update } of this.#queue)
-      if (update === NOTHING) this.#events.refused(document, error);
-  }
-
-  async #insert(client: PoolClient, batch: Row[]): Promise<void> {
-    // One binary parameter cut up by Postgres: an array of bytea would travel as text, at twice the bytes.
-    let offset = 1;
-    const offsets = batch.map(({ update }) => (offset += update.byteLength) - update.byteLength);
-    failpoint('commit.before');
-    await client.query(
-      `insert into indelible.updates (document, author, created_at, checksum, update)
-       select document, author, to_timestamp(time / 1000), checksum, substr($1::bytea, start, bytes)
-       from unnest($2::bigint[], $3::text[], $4::float8[], $5::int[], $6::int[], $7::int[])
-         as row (document, author, time, checksum, start, bytes)`,
-      [
-        Buffer.concat(batch.map(({ update }) => update)),
-        batch.map(({ document }) => this.#ids.get(document)),
-        batch.map(({ author }) => author),
-        batch.map(({ time }) => time),
-        batch.map(({ update }) => checksumOf(update)),
-        offsets,
-        batch.map(({ update }) => update.byteLength),
-      ],
-    );
-    failpoint('commit.after');
-  }
-
-  /** A document gets its row with its first update, so that opening one leaves nothing behind. */
-  async #findIds(client: PoolClient, batch: Row[]): Promise<void> {
-    const unknown = new Set(batch.map(({ document }) => document).filter((name) => !this.#ids.has(name)));
-    if (unknown.size === 0) return;
-    const names = [[...unknown]];
-    await client.query(
-      'insert into indelible.documents (name) select unnest($1::text[]) on conflict (name) do nothing',
-      names,
-    );
-    const { rows } = await client.query<{ id: string; name: string }>(
-      'select id, name from indelible.documents where name = any($1::text[])',
-      names,
-    );
-    for (const { id, name } of rows) this.#ids.set(name, id);
-  }
-
-  #settle(batch: Row[]): void {
+  #settle({ rows, upTo }: Batch): void {
     if (this.#failures > 0) this.#log.info('the database is back: commits resume');
     const ms = performance.now() - this.#lastStart;
     this.#failures = 0;
     this.#patience = 1;
     this.#loggedAt.clear();
-    if (ms < this.#database.commitMs * QUICK) this.#mostRows = Math.min(this.#mostRows * 2, BATCH_ROWS);
+    if (ms < this.#committer.ms * QUICK) this.#mostRows = Math.min(this.#mostRows * 2, BATCH_ROWS);
     this.#metrics.commitSeconds.observe(ms / 1000);
-    this.#metrics.commitRows.observe(batch.length);
-    this.#removeHead(batch);
-    this.#committed = batch.at(-1)?.sequence ?? this.#committed;
-    this.#events.committed(this.#committed, new Set(batch.map(({ document }) => document)));
-    const done = this.#waiters.filter(({ sequence }) => sequence <= this.#committed);
-    this.#waiters = this.#waiters.filter(({ sequence }) => sequence > this.#committed);
+    this.#metrics.commitRows.observe(rows.length);
+    this.#removeHead(rows);
+    this.#committed = upTo;
+    this.#events.committed(upTo, new Set(rows.map(({ document }) => document)));
+    const done = this.#waiters.filter(({ sequence }) => sequence <= upTo);
+    this.#waiters = this.#waiters.filter(({ sequence }) => sequence > upTo);
     for (const { resolve } of done) resolve();
   }
 
-  #removeHead(batch: Row[]): void {
-    this.#queue.splice(0, batch.length);
-    for (const { document } of batch) {
+  #removeHead(rows: readonly Row[]): void {
+    this.#queue.splice(0, rows.length);
+    for (const { document } of rows) {
       const left = (this.#waitingRows.get(document) ?? 1) - 1;
       if (left === 0) this.#waitingRows.delete(document);
       else this.#waitingRows.set(document, left);
     }
-    this.#countBytes(-batch.reduce((sum, { update }) => sum + update.byteLength + ROW_OVERHEAD_BYTES, 0));
+    this.#countBytes(-rows.reduce((sum, { update }) => sum + update.byteLength + ROW_OVERHEAD_BYTES, 0));
   }
 
   #countBytes(bytes: number): void {
@@ -391,9 +328,4 @@ export class UpdateLog {
     this.#isFull = isFull;
     this.#events.full(isFull);
   }
-}
-
-/** CRC-32 as the signed integer that a Postgres `integer` holds. */
-export function checksumOf(bytes: Uint8Array): number {
-  return crc32(bytes) | 0;
 }

@@ -93,6 +93,15 @@ export class Replicas {
     await this.#replicate();
   }
 
+  /** Ends the connections to what was the primary on which edits are committed; others stay open, and are answered. */
+  async endCommits(): Promise<void> {
+    await queryOnce(
+      this.standby.url,
+      `select pg_terminate_backend(pid) from pg_stat_activity
+         where application_name = 'indelible' and query like 'insert into indelible.updates%'`,
+    );
+  }
+
   /** Asks the primary. */
   query<Row extends QueryResultRow>(statement: string, values?: unknown[]): Promise<Row[]> {
     return queryOnce<Row>(this.primary.url, statement, values);

@@ -231,3 +231,20 @@ test('[F52] a primary that only falls silent is given up, and the server goes on
   });
   await stage.allIsWell();
 }, 120_000);
+
+test('[F53] after a failover nothing is read any more from what was the primary, though it is alive and connections to it are open', async () => {
+  const replicas = await Replicas.start({ isSynchronous: false });
+  const stage = await Stage.set({ storage: { databaseUrl: replicas.address.url }, random: alwaysOnline() });
+  await expect.poll(() => replicas.lag()).toBe(0);
+  replicas.line.blackHole();
+  for (const typist of stage.typists) typist.type();
+  await stage.settled();
+  await replicas.promote();
+  // For new lines only.
+  replicas.address.retarget(replicas.primary.url);
+  await replicas.endCommits();
+  for (const typist of stage.typists) typist.type();
+  await stage.server.line(/a standby has taken the place of the database/);
+  // Everybody repeats what only the one before had, and that would be taken for known in what it was loaded from.
+  await stage.allIsWell();
+}, 60_000);

@@ -4,10 +4,10 @@ import { join } from 'node:path';
 import { pino } from 'pino';
 import * as Y from 'yjs';
 import { Metrics } from '../../server/metrics.ts';
-import { type Database, openDatabase } from '../../server/storage/database.ts';
+import { checksumOf } from '../../server/storage/checksum.ts';
+import { type Database, type DatabaseOptions, openDatabase } from '../../server/storage/database.ts';
 import { DocumentStore } from '../../server/storage/document-store.ts';
 import { migrate } from '../../server/storage/migrate.ts';
-import { checksumOf } from '../../server/storage/update-log.ts';
 import { applyStored } from '../../server/storage/stored-document.ts';
 import { atTestEnd } from './cleanup.ts';
 import { createDatabase } from './postgres.ts';
@@ -35,12 +35,16 @@ export function environmentOf(storage: Storage): Record<string, string> {
 /** A log that nobody reads. */
 export const silent = pino({ level: 'silent' });
 
-/** Opened as the server opens it; closed at the end of the test. */
-export async function openStorage(storage: Storage): Promise<Database> {
+/** Opened as the server opens it, maybe with less patience; closed at the end of the test. */
+export async function openStorage(
+  storage: Storage,
+  { silenceMs }: Pick<DatabaseOptions, 'silenceMs'> = {},
+): Promise<Database> {
   const database = await openDatabase({
     url: 'databaseUrl' in storage ? storage.databaseUrl : undefined,
     dataDir: 'dataDir' in storage ? storage.dataDir : '',
     connections: 4,
+    silenceMs,
     log: silent,
   });
   let closing: Promise<void> | undefined;

@@ -182,9 +182,9 @@ async function createHub(write: (line: string) => void): Promise<Hub> {
   }
   const database = await openStorage(await migratedStorage());
   const [log, metrics] = [createLog('warn', { write }), new Metrics()];
-  const updateLog = new ForgetfulLog(database, {
+  const updateLog = new ForgetfulLog(database.committer, {
     limitBytes: 2 ** 20,
-    events: { committed: (...args) => hub.committed(...args), full() {}, refused() {}, replaced() {} },
+    events: { committed: (...args) => hub.committed(...args), full() {}, refused() {} },
     log,
     metrics,
   });

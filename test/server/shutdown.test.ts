@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import * as Y from 'yjs';
 import { joinAs, PROTOCOLS, textOf } from '../helpers/editor.ts';
 import { freePort } from '../helpers/ports.ts';
 import { startPostgres } from '../helpers/postgres.ts';
@@ -184,4 +185,28 @@ test('[R2] a Ctrl-C that arrives twice, as it does through npm, is one signal', 
   expect(await server.exited).toEqual({ code: 0, signal: null });
   const stored = await rebuild(await openStorage(storage), 'pressed/once');
   expect(stored && textOf(stored)).toBe('warm, queued');
+}, 60_000);
+
+test('[R2] a document that is only to be confirmed by a standby has nothing unwritten: the process exits with 0, and at once', async () => {
+  const cluster = await startPostgres();
+  const storage = { databaseUrl: cluster.url };
+  const writing = await spawnServer(storage);
+  const author = await joinAs('y-websocket', writing.url, 'loaded');
+  author.type('stored');
+  expect(await author.ack()).toBe(true);
+  expect(await writing.kill('SIGTERM')).toEqual({ code: 0, signal: null });
+  const { queries } = await openStorage(storage);
+  await queries.query(`alter system set synchronous_standby_names = 'away'`);
+  await queries.query('select pg_reload_conf()');
+
+  const server = await spawnServer(storage, { SHUTDOWN_MS: '60000' });
+  const reader = await joinAs('y-websocket', server.url, 'loaded');
+  const loaded = await reader.ask();
+  expect(textOf(loaded)).toBe('stored');
+  // A repeat is not acknowledged before a standby has what the document was loaded with.
+  reader.send(Y.encodeStateAsUpdate(loaded));
+  await reader.ask();
+  expect(reader.acks()).toEqual([]);
+  expect(await server.kill('SIGTERM')).toEqual({ code: 0, signal: null });
+  expect(server.stderr).toEqual([]);
 }, 60_000);

@@ -31,7 +31,7 @@ test('[L3] synchronous_commit is on and statement_timeout off, whatever the role
   );
 
   const database = await openStorage({ databaseUrl: cluster.url });
-  for (const pool of [database.commits, database.queries]) {
+  for (const pool of [database.committer.pool, database.queries]) {
     const { rows } = await pool.query(
       `select current_setting('synchronous_commit') as commit, current_setting('statement_timeout') as timeout`,
     );
@@ -53,6 +53,20 @@ test('[L7] a server with fsync off is warned about, loudly', async () => {
     expect.stringContaining('fsync is OFF'),
     expect.stringContaining('full_page_writes is OFF'),
   ]);
+});
+
+test('[L7] a server that does not say which timeline it writes is warned about, and used', async () => {
+  const cluster = await startPostgres();
+  const { queries } = await openStorage({ databaseUrl: cluster.url });
+  await queries.query(`create role app login password 'app'`);
+  await queries.query('revoke execute on function pg_current_wal_insert_lsn() from public');
+  const url = Object.assign(new URL(cluster.url), { username: 'app', password: 'app' }).href;
+  const lines: string[] = [];
+  const log = pino({}, { write: (line: string) => void lines.push(line) });
+  const database = await openDatabase({ url, dataDir: '', connections: 1, log });
+  atTestEnd(() => database.close());
+  expect(lines).toEqual([expect.stringContaining('does not say which timeline it writes')]);
+  expect(await settingOf(database, 'synchronous_commit')).toBe('on');
 });
 
 test('[L7] [S9] the embedded database needs no warning: it syncs every commit to disk', async () => {

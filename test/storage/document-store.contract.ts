@@ -1,14 +1,13 @@
-import type { Duplex } from 'node:stream';
-import type { PoolClient } from 'pg';
 import { pino } from 'pino';
 import { beforeAll, describe, expect, test } from 'vitest';
 import * as Y from 'yjs';
 import { Metrics } from '../../server/metrics.ts';
-import { type Database, transaction } from '../../server/storage/database.ts';
+import { checksumOf } from '../../server/storage/checksum.ts';
+import { type Database } from '../../server/storage/database.ts';
+import type { DatabaseConnection } from '../../server/storage/database-connection.ts';
 import { markRow } from '../../server/storage/document-rows.ts';
 import { DocumentStore } from '../../server/storage/document-store.ts';
 import { applyStored } from '../../server/storage/stored-document.ts';
-import { checksumOf } from '../../server/storage/update-log.ts';
 import { textOf, typist } from '../helpers/editor.ts';
 import { throwingUpdate } from '../helpers/hostile.ts';
 import { randomOf } from '../helpers/random.ts';
@@ -186,10 +185,9 @@ export function documentStoreContract(kind: StorageKind): void {
 
     test('[S13] a connection that breaks in the middle of a transaction harms nobody', async () => {
       await insert('store/broken line', [typist()('kept')]);
-      const broken = transaction(database.queries, async (client) => {
-        const { rows } = await client.query<{ pid: number }>('select pg_backend_pid() as pid');
-        await breakLine(client, rows[0]?.pid ?? 0);
-        await client.query('select 1');
+      const broken = database.queries.transaction(async (connection) => {
+        await breakLine(connection);
+        await connection.query('select 1');
       });
       await expect(broken).rejects.toThrow(/connection|client/i);
       expect(textOf(await load('store/broken line'))).toBe('kept');
@@ -301,10 +299,9 @@ export function documentStoreContract(kind: StorageKind): void {
 }
 
 /** Cuts a connection from below, as a restart of Postgres does, and waits until its client has seen it. */
-async function breakLine(client: PoolClient, pid: number): Promise<void> {
+async function breakLine(client: DatabaseConnection): Promise<void> {
   const ended = new Promise((resolve) => client.once('end', resolve));
   // The embedded database has no other session that could end this one.
-  const { stream } = (client as unknown as { connection: { stream: Duplex } }).connection;
-  if (pid > 0) stream.destroy(new Error('connection reset'));
+  client.connection.stream.destroy(new Error('connection reset'));
   await ended;
 }

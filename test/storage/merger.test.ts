@@ -9,14 +9,14 @@ function manyRows(count: number) {
   const tail: { id: string; update: Uint8Array }[] = [];
   doc.on('update', (update: Uint8Array) => tail.push({ id: String(tail.length), update }));
   for (let row = 0; row < count; row += 1) doc.getMap('rows').set(`key ${row}`, row);
-  return { doc, stored: { id: '1', snapshot: null, version: null, isReplicated: false, tail } };
+  return { doc, stored: { snapshot: null, tail } };
 }
 
 test('[S14] merging takes place beside the event loop, which goes on', async () => {
   const merger = new Merger();
   atTestEnd(() => merger.close());
   const { doc, stored } = manyRows(20_000);
-  await merger.merge({ id: '0', snapshot: null, version: null, isReplicated: false, tail: [] });
+  await merger.merge({ snapshot: null, tail: [] });
   let turns = 0;
   const counting = setInterval(() => (turns += 1), 1);
   const state = await merger.merge(stored);

@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { Metrics } from '../../server/metrics.ts';
+import { checksumOf } from '../../server/storage/checksum.ts';
 import { type Database } from '../../server/storage/database.ts';
-import { checksumOf, UpdateLog, type UpdateLogEvents } from '../../server/storage/update-log.ts';
+import { UpdateLog, type UpdateLogEvents } from '../../server/storage/update-log.ts';
 import { updateOf } from '../helpers/editor.ts';
 import { type StorageKind, createStorage, openMigrated, silent } from '../helpers/storage.ts';
 
@@ -34,13 +35,12 @@ export function updateLogContract(kind: StorageKind): void {
       const commits: TestLog['commits'] = [];
       const refused: string[] = [];
       const full: boolean[] = [];
-      const log = new UpdateLog(database, {
+      const log = new UpdateLog(database.committer, {
         limitBytes: options.limitBytes ?? 1024 * 1024,
         events: {
           committed: (sequence, documents) => commits.push({ sequence, documents: [...documents] }),
           refused: (document) => refused.push(document),
           full: (isFull) => full.push(isFull),
-          replaced: () => {},
           ...options.events,
         },
         log: silent,
