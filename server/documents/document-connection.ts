@@ -187,20 +187,25 @@ export class DocumentConnection {
     this.#session.write(encodeSync(this.address, SyncStep.StateVector, own));
     const { answers } = this.open;
     const question = answers.ask(stateVector);
-    const tell = () => {
+    const send = () => {
       const bytes = this.#isOver ? 0 : this.#tell(question, onSent);
       answers.close();
       return bytes;
     };
-    if (this.open.isSmall) tell();
-    else this.#hub.turns.take(tell);
+    if (this.open.isSmall) send();
+    else this.#hub.turns.take({ send, isReady: () => this.#isOver || answers.isReady(question) });
   }
 
   /** @returns how many bytes it has sent. Never throws. */
   #tell(question: Question, onSent: () => void): number {
     try {
-      const frame = this.open.answers.frame(this.address, question);
-      this.#session.write(frame, { onSent });
+      const { answers } = this.open;
+      const frame = answers.frame(this.address, question);
+      const onLeft = () => {
+        answers.left();
+        onSent();
+      };
+      this.#session.write(frame, { onSent: onLeft });
       return frame.byteLength;
     } catch (error) {
       // What cannot be encoded is of no use to anybody.

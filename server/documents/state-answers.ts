@@ -6,6 +6,13 @@ import type { Document } from './host.ts';
 const MAX_ANSWERS = 8;
 /** A room comes back within this time; afterwards the answers would only be in memory. */
 const SERVE_MS = 5_000;
+/**
+ * How fast a document is encoded again while some of what it was encoded to is still on its way, which holds it in memory: with
+ * 5 MB, a slow room of 400 that asked again and again while others typed held 360 MB, each asker one of its own. Who waits
+ * shares the next one.
+ */
+const ENCODED_BYTES_PER_MS = 5_000;
+const MAX_PAUSE_MS = 1_000;
 
 interface Answer {
   readonly update: Uint8Array;
@@ -17,6 +24,7 @@ interface Answer {
 /** A state vector of somebody who waits for what it lacks. */
 export interface Question {
   readonly stateVector: Uint8Array;
+  readonly key: string;
   /** Changes that the document had seen when it was asked. */
   readonly changes: number;
 }
@@ -32,6 +40,10 @@ export class StateAnswers {
   #changes = 0;
   /** Questions that are not answered yet. */
   #waiting = 0;
+  /** Answers that have not left yet. */
+  #leaving = 0;
+  /** When the document may be encoded again though some are leaving; milliseconds of `performance.now()`. */
+  #nextAt = 0;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(document: Document) {
@@ -49,16 +61,28 @@ export class StateAnswers {
    */
   ask(stateVector: Uint8Array): Question {
     this.#waiting += 1;
-    return { stateVector, changes: this.#changes };
+    const key = Buffer.from(stateVector).toString('latin1');
+    return { stateVector, key, changes: this.#changes };
+  }
+
+  /** Whether a question can be answered now; else somewhat later. */
+  isReady(question: Question): boolean {
+    return this.#leaving === 0 || this.#find(question) !== undefined || performance.now() >= this.#nextAt;
   }
 
   /**
-   * The frame with what a question's state vector lacks. Shared between all who use the plain name for an address, which
-   * y-websocket does too: never written to.
+   * The frame with what a question's state vector lacks; {@link left} must be called when it has left. Shared between all who use
+   * the plain name for an address, which y-websocket does too: never written to.
    */
   frame(address: string, question: Question): Uint8Array {
-    const { update, frame } = this.#answer(question);
+    const { update, frame } = this.#find(question) ?? this.#encode(question);
+    this.#leaving += 1;
     return address === this.#document.name ? frame : encodeSync(address, SyncStep.Missing, update);
+  }
+
+  /** A frame has left, or never will. */
+  left(): void {
+    this.#leaving -= 1;
   }
 
   /** One of those who asked waits no more: answered, or gone. */
@@ -66,10 +90,12 @@ export class StateAnswers {
     this.#waiting -= 1;
   }
 
-  #answer({ stateVector, changes }: Question): Answer {
-    const key = Buffer.from(stateVector).toString('latin1');
+  #find({ key, changes }: Question): Answer | undefined {
     const known = this.#answers.get(key);
-    if (known !== undefined && known.changes >= changes) return known;
+    return known !== undefined && known.changes >= changes ? known : undefined;
+  }
+
+  #encode({ key, stateVector }: Question): Answer {
     if (this.#answers.size >= MAX_ANSWERS) this.#answers.clear();
     const encoded = Y.encodeStateAsUpdate(this.#document, stateVector);
     const frame = encodeSync(this.#document.name, SyncStep.Missing, encoded);
@@ -78,6 +104,7 @@ export class StateAnswers {
     const answer = { frame, update, changes: this.#changes };
     this.#answers.set(key, answer);
     this.#timer ??= setTimeout(() => this.#clear(), SERVE_MS).unref();
+    this.#nextAt = performance.now() + Math.min(frame.byteLength / ENCODED_BYTES_PER_MS, MAX_PAUSE_MS);
     return answer;
   }
 

@@ -1,5 +1,13 @@
 /** Bytes that are begun to be sent in one turn of the event loop; what is larger has a turn of its own. */
 const TURN_BYTES = 1024 * 1024;
+/** When nothing that waits is ready it is looked at again after this time. */
+const LOOK_MS = 10;
+
+interface Work {
+  isReady(): boolean;
+  /** Sends something. @returns how many bytes */
+  send(): number;
+}
 
 /**
  * Spreads the sending of large answers over turns of the event loop, which are others' for half of the time. The kernel takes
@@ -7,18 +15,18 @@ const TURN_BYTES = 1024 * 1024;
  * turn, in which nobody was acked. (An ack needs several turns: one to read the edit, and some to hear from Postgres.)
  */
 export class Turns {
-  readonly #waiting: Array<() => number> = [];
+  readonly #waiting: Work[] = [];
   #left = TURN_BYTES;
   #isBegun = false;
 
-  /**
-   * Does some work, in this turn if nothing waits, else in its order in one to come.
-   * @param work - sends something, and tells how many bytes
-   */
-  take(work: () => number): void {
+  /** Does some work when it is ready: in this turn if that has room, else in its order in one to come. */
+  take(work: Work): void {
+    if (this.#isBegun && this.#left > 0 && work.isReady()) {
+      this.#left -= work.send();
+      return;
+    }
     this.#waiting.push(work);
-    if (this.#isBegun) this.#work();
-    else this.#begin();
+    if (!this.#isBegun) this.#begin();
   }
 
   #begin(): void {
@@ -28,7 +36,8 @@ export class Turns {
     try {
       this.#work();
     } finally {
-      setTimeout(() => this.#end(), performance.now() - since);
+      const isIdle = this.#left === TURN_BYTES && this.#waiting.length > 0;
+      setTimeout(() => this.#end(), isIdle ? LOOK_MS : performance.now() - since);
     }
   }
 
@@ -39,9 +48,10 @@ export class Turns {
 
   #work(): void {
     while (this.#left > 0) {
-      const work = this.#waiting.shift();
+      const next = this.#waiting.findIndex((work) => work.isReady());
+      const [work] = next === -1 ? [] : this.#waiting.splice(next, 1);
       if (work === undefined) return;
-      this.#left -= work();
+      this.#left -= work.send();
     }
   }
 }

@@ -75,7 +75,10 @@ export class Socket implements HubSocket {
   }
 
   send(frame: Uint8Array, { isPresence = false, onSent }: SendOptions = {}): void {
-    if (!this.isOpen) return;
+    if (!this.isOpen) {
+      onSent?.();
+      return;
+    }
     const { metrics, limitSendBytes } = this.#options;
     const waiting = this.#ws.bufferedAmount;
     if (waiting === 0) this.#largestWaiting = 0;

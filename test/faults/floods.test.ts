@@ -72,8 +72,10 @@ async function typeSteadily({ url, pid }: ServerProcess, document: string) {
 }
 
 /** Holds when the server has let go of what nobody on the stage uses. */
-async function onlyTheStageIsLeft({ server, documents }: Stage): Promise<void> {
-  await documentsBecome(server.url, documents.length, 15_000);
+async function onlyTheStageIsLeft(stage: Stage): Promise<void> {
+  // A document that all have left for a while is not in memory.
+  await stage.settled();
+  await documentsBecome(stage.server.url, stage.documents.length, 15_000);
 }
 
 /* Readers who are paused. */
@@ -437,7 +439,8 @@ test.for(PROTOCOLS)(
       });
       // Where a frame has several, none of them is said to be the socket's own.
       expect(taken).toHaveLength(inOne === 1 ? OWNED : 0);
-      expect(slowestOf(times)).toBeLessThan(ACK_MS);
+      // Who floods is in this process, which is busy with that by itself.
+      expect(times.slowestOfOurs).toBeLessThan(ACK_MS);
       attacker.client.socket.terminate();
       await watcher.sees((view) => !Object.keys(view).some((id) => isForged(Number(id))));
     }

@@ -75,7 +75,7 @@ async function linesTo(database: string): Promise<number> {
 const THIN = { delayMs: 150, bytesPerSecond: 10_000 };
 const HEARTBEAT_MS = 1_000;
 /** Who misses two is gone with the third. */
-const HEARTBEATS = scaled(3, 60);
+const HEARTBEATS = scaled(3, 20);
 
 test(
   `[F10] over slow and thin lines acks keep coming, and nobody is taken for gone (SEED=${SEED})`,
@@ -177,7 +177,7 @@ const KILL: Fault = {
 /** How often in a row a fault strikes before everybody is back, at most. */
 const IN_A_ROW = scaled(2, 4);
 /** Of all faults. Each has a server and documents of its own, since these grow. */
-const ROUNDS = scaled(1, 12);
+const ROUNDS = scaled(1, 6);
 
 interface Endured {
   what: string;

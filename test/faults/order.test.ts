@@ -12,7 +12,7 @@ import type { Ledger } from './ledger.ts';
 import { SEED, Stage, scaled } from './stage.ts';
 import { isSame } from './verdict.ts';
 
-const ROUNDS = scaled(4, 60);
+const ROUNDS = scaled(4, 30);
 const EDITS = 150;
 /** Of the edits. */
 const WITHHELD = 0.1;

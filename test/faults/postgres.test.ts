@@ -246,7 +246,7 @@ test(
 
 /** Of a database that is far away, by a thin line. */
 const FAR = { delayMs: 100, bytesPerSecond: 100_000 };
-const FAR_MS = scaled(4_000, 120_000);
+const FAR_MS = scaled(4_000, 60_000);
 
 test(
   `[F4] with a database that is far away acks keep coming, and nothing is taken for an outage (SEED=${SEED})`,

@@ -1,0 +1,76 @@
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import * as Y from 'yjs';
+import type { Document } from '../../server/documents/host.ts';
+import { StateAnswers } from '../../server/documents/state-answers.ts';
+import { Turns } from '../../server/documents/turns.ts';
+
+const NOTHING = Y.encodeStateVector(new Y.Doc());
+/** Encoded again after a second. */
+const LARGE = 6_000_000;
+const PAUSE_MS = 1_000;
+
+beforeEach(() => vi.useFakeTimers({ toFake: ['performance', 'setTimeout', 'clearTimeout'] }));
+afterEach(() => vi.useRealTimers());
+
+function open(size: number) {
+  const doc = Object.assign(new Y.Doc(), { name: 'notes' });
+  doc.getText('content').insert(0, 'x'.repeat(size));
+  const answers = new StateAnswers(doc as unknown as Document);
+  const ask = () => answers.ask(NOTHING);
+  return { answers, ask, edit: () => doc.getText('content').insert(0, '.') };
+}
+
+test('[Q7] a document that has changed is not encoded again while its answers leave, for a time', () => {
+  const { answers, ask, edit } = open(LARGE);
+  const [first, second] = [ask(), ask()];
+  const frame = answers.frame('notes', first);
+  edit();
+  const later = [ask(), ask()] as const;
+  // Whoever had asked by then shares it.
+  expect(answers.isReady(second)).toBe(true);
+  expect(answers.frame('notes', second)).toBe(frame);
+  expect(answers.isReady(later[0])).toBe(false);
+  vi.advanceTimersByTime(PAUSE_MS - 1);
+  expect(answers.isReady(later[0])).toBe(false);
+  vi.advanceTimersByTime(1);
+  expect(answers.isReady(later[0])).toBe(true);
+  const next = answers.frame('notes', later[0]);
+  expect(next).not.toBe(frame);
+  expect(answers.frame('notes', later[1])).toBe(next);
+});
+
+test('[Q7] it is when they have left, and a small one soon', () => {
+  const { answers, ask, edit } = open(LARGE);
+  const first = ask();
+  answers.frame('notes', first);
+  edit();
+  const later = ask();
+  expect(answers.isReady(later)).toBe(false);
+  answers.left();
+  expect(answers.isReady(later)).toBe(true);
+
+  const small = open(LARGE / 100);
+  small.answers.frame('notes', small.ask());
+  small.edit();
+  const question = small.ask();
+  vi.advanceTimersByTime(PAUSE_MS / 50);
+  expect(small.answers.isReady(question)).toBe(true);
+});
+
+test('[Q7] who is not ready holds up nobody, and is served when they are', () => {
+  const turns = new Turns();
+  const sent: string[] = [];
+  let isReady = false;
+  const work = (name: string, ready: () => boolean) => ({
+    isReady: ready,
+    send: () => sent.push(name),
+  });
+  turns.take(work('slow', () => isReady));
+  turns.take(work('other', () => true));
+  expect(sent).toEqual(['other']);
+  vi.advanceTimersByTime(PAUSE_MS);
+  expect(sent).toEqual(['other']);
+  isReady = true;
+  vi.advanceTimersByTime(20);
+  expect(sent).toEqual(['other', 'slow']);
+});
