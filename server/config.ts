@@ -129,7 +129,7 @@ const table = {
   limitQueueBytes: setting(
     'LIMIT_QUEUE_BYTES',
     integer(1024).default(64 * MB),
-    'updates that may wait for the database; when they reach it, sockets are not read until it is back',
+    'updates that may wait for the database; when they reach it, sockets are not read until it is back. As much again may wait in frames for documents that are opening',
   ),
   limitUpdateStructs: setting(
     'LIMIT_UPDATE_STRUCTS',

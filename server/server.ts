@@ -214,6 +214,7 @@ function hubLimitsOf(settings: Settings): HubLimits {
     authMs: settings.limitAuthMs,
     documents: settings.limitDocuments,
     waitingBytes: settings.limitWaitingBytes,
+    allWaitingBytes: settings.limitQueueBytes,
     update: { structs: settings.limitUpdateStructs, clients: settings.limitUpdateClients },
     document: {
       documentBytes: settings.limitDocumentBytes,

@@ -16,6 +16,7 @@ import { OpenDocument, type DocumentLimits } from './open-document.ts';
 import { Session, type HubSocket, type SessionHub, type SessionLimits } from './session.ts';
 import { Turns } from './turns.ts';
 import { checkUpdate } from './update-check.ts';
+import { WaitingRoom } from './waiting-frames.ts';
 
 /** Pause between attempts to load a document while the database is away; doubled each time up to the maximum. */
 const LOAD_RETRY_MS = 100;
@@ -23,6 +24,8 @@ const LOAD_RETRY_MAX_MS = 1_000;
 
 /** Bounds; see the settings of the same names. */
 export interface HubLimits extends SessionLimits {
+  /** Of frames that wait for documents that are opening, of all sockets together. */
+  readonly allWaitingBytes: number;
   readonly document: DocumentLimits;
 }
 
@@ -50,6 +53,7 @@ export class Hub implements SessionHub {
   readonly log: Log;
   readonly metrics: Metrics;
   readonly turns = new Turns();
+  readonly waitingRoom: WaitingRoom;
   readonly #options: HubOptions;
   readonly #host: Host;
   readonly #documents = new Map<string, OpenDocument>();
@@ -62,9 +66,11 @@ export class Hub implements SessionHub {
     this.#options = options;
     this.limits = options.limits;
     this.counts = options.counts;
+    this.waitingRoom = new WaitingRoom(options.limits.allWaitingBytes);
     this.access = options.access;
     this.log = options.log;
     this.metrics = options.metrics;
+    options.store.onSetAside((name) => this.#writeAgain(name));
     this.#host = new Host({
       extension: this.#hooks(),
       documentsPerSocket: options.limits.documents,
@@ -305,9 +311,25 @@ export class Hub implements SessionHub {
     const open = this.#documents.get(name);
     // While the database is away there is nothing to fold; the next store time comes with the next edit.
     if (open?.isWorthFolding !== true || this.#options.updateLog.isFailing) return;
-    const result = await this.#options.store.fold(name);
-    if (result.kind === 'folded') open.folded(result.rows, result.snapshotBytes);
-    else open.notFolded();
+    try {
+      const result = await this.#options.store.fold(name);
+      if (result.kind === 'folded') open.folded(result.rows, result.snapshotBytes);
+      else open.notFolded();
+    } catch (error) {
+      open.notFolded();
+      throw error;
+    }
+  }
+
+  /**
+   * Some of what is stored of a document cannot be read any more. What is in memory was loaded, or taken in, when it could be:
+   * so all of that is committed once more, or who repeats what is lost there would be acknowledged for what is only here.
+   */
+  #writeAgain(name: string): void {
+    const open = this.#documents.get(name);
+    if (open === undefined || open.isSpoilt) return;
+    this.log.warn({ document: name }, 'what is in memory of a damaged document is committed again');
+    this.append(open, Y.encodeStateAsUpdate(open.document), null);
   }
 
   #unloaded(name: string): void {

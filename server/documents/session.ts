@@ -24,7 +24,7 @@ import {
 import type { ClientConnection, Connection } from './host.ts';
 import type { OpenDocument } from './open-document.ts';
 import type { UpdateLimits } from './update-check.ts';
-import { WaitingFrames } from './waiting-frames.ts';
+import { WaitingFrames, type WaitingRoom } from './waiting-frames.ts';
 
 /** What a session needs of its socket, whatever its transport. */
 export interface HubSocket {
@@ -49,6 +49,7 @@ export interface SessionLimits {
 export interface SessionHub extends ConnectionHub {
   readonly limits: SessionLimits;
   readonly counts: Limits;
+  readonly waitingRoom: WaitingRoom;
   register(session: Session): ClientConnection;
 }
 
@@ -93,7 +94,7 @@ export class Session implements ConnectionSession {
     this.#socket = socket;
     this.wire = wire;
     this.#meter = hub.counts.meter();
-    this.#waiting = new WaitingFrames(hub.limits.waitingBytes);
+    this.#waiting = new WaitingFrames(hub.limits.waitingBytes, hub.waitingRoom);
     this.#isGreeted = wire.protocol === 'hocuspocus';
     this.#client = hub.register(this);
     if (wire.protocol === 'hocuspocus') this.#expectToken();

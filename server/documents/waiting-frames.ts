@@ -3,20 +3,44 @@ import type { Frame } from '../protocol/frames.ts';
 /** What a waiting frame costs beside its bytes. */
 const FRAME_OVERHEAD_BYTES = 256;
 
-/** The frames of one socket for documents that are still opening, in their order, up to a limit. */
-export class WaitingFrames {
+/** Room for the waiting frames of all sockets: while the database is away many documents are opening, for many clients. */
+export class WaitingRoom {
   readonly #limitBytes: number;
-  #frames: Frame[] = [];
   #bytes = 0;
 
   constructor(limitBytes: number) {
     this.#limitBytes = limitBytes;
   }
 
+  /** @returns whether there was room */
+  enter(bytes: number): boolean {
+    if (this.#bytes + bytes > this.#limitBytes) return false;
+    this.#bytes += bytes;
+    return true;
+  }
+
+  leave(bytes: number): void {
+    this.#bytes -= bytes;
+  }
+}
+
+/** The frames of one socket for documents that are still opening, in their order, up to a limit. */
+export class WaitingFrames {
+  readonly #limitBytes: number;
+  readonly #room: WaitingRoom;
+  #frames: Frame[] = [];
+  #bytes = 0;
+
+  constructor(limitBytes: number, room: WaitingRoom) {
+    this.#limitBytes = limitBytes;
+    this.#room = room;
+  }
+
   /** @returns whether there was room for it */
   add(frame: Frame): boolean {
-    this.#bytes += costOf(frame);
-    if (this.#bytes > this.#limitBytes) return false;
+    const bytes = costOf(frame);
+    if (this.#bytes + bytes > this.#limitBytes || !this.#room.enter(bytes)) return false;
+    this.#bytes += bytes;
     // Copied, since the payload is a view of what was read from the socket, and would keep all of that.
     this.#frames.push({ ...frame, payload: frame.payload.slice() });
     return true;
@@ -27,7 +51,9 @@ export class WaitingFrames {
     const taken = this.#frames.filter((frame) => frame.address === address);
     if (taken.length === 0) return taken;
     this.#frames = this.#frames.filter((frame) => frame.address !== address);
-    this.#bytes -= taken.reduce((sum, frame) => sum + costOf(frame), 0);
+    const bytes = taken.reduce((sum, frame) => sum + costOf(frame), 0);
+    this.#bytes -= bytes;
+    this.#room.leave(bytes);
     return taken;
   }
 
@@ -37,6 +63,7 @@ export class WaitingFrames {
   }
 
   clear(): void {
+    this.#room.leave(this.#bytes);
     this.#frames = [];
     this.#bytes = 0;
   }

@@ -5,11 +5,15 @@ import { isTransient } from './sql-errors.ts';
 /** The function of Postgres in which a commit waits for synchronous standbys; a warning's code and language say less. */
 const WAIT_FOR_STANDBY = 'SyncRepWaitForLSN';
 
+/** See `History.follow`; the name of a file of the log begins with the timeline, as eight hexadecimal digits. */
+const TIMELINE = `(select system_identifier from pg_control_system()) || '/' ||
+  substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8)`;
+
 /** A connection to the database, and what is known of the server behind it. */
 export class DatabaseConnection extends Client {
   /** The process of Postgres; what the protocol says of it would be a pooler's. */
   pid: number | undefined;
-  /** The history that the server writes; `null` where it does not say. */
+  /** The history that the server writes; see `History.follow`. */
   timeline: string | null = null;
   /**
    * Set when a commit has been cancelled (`pg_cancel_backend`) while it waited for a synchronous standby: Postgres reports
@@ -34,17 +38,18 @@ export class DatabaseConnection extends Client {
   async begin(session: string): Promise<void> {
     await this.query(session);
     const { rows } = await this.#identify();
+    if (rows[0]?.isStandby === true) throw new Error('this is a standby, which is not promoted');
     this.pid = rows[0]?.pid;
     this.timeline = rows[0]?.timeline ?? null;
   }
 
   async #identify() {
     const select = (timeline: string) =>
-      this.query<{ pid: number; timeline: string | null }>(
-        `select pg_backend_pid() as pid, ${timeline} as timeline`,
+      this.query<{ pid: number; isStandby: boolean; timeline: string | null }>(
+        `select pg_backend_pid() as pid, pg_is_in_recovery() as "isStandby", ${timeline} as timeline`,
       );
     try {
-      return await select('substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8)');
+      return await select(TIMELINE);
     } catch (error) {
       if (isTransient(error)) throw error;
       // Not everything that speaks like Postgres has these functions, or lets everybody call them.

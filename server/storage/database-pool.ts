@@ -64,8 +64,8 @@ export class DatabasePool {
   /**
    * Lends a connection to `work`; it is closed if that throws.
    * @param silenceMs - how long nothing may come or go on it; 0 sets no limit
-   * @throws also when nothing that was done counts: no standby has confirmed it, so it is only here, and there twice when it is
-   * tried again; or it was done in a history that has been replaced meanwhile
+   * @throws also when the work may not last: no standby has confirmed its commit, or one has taken the place of the database
+   * meanwhile. It may be written all the same; trying again then writes it twice, which is harmless.
    */
   async use<T>(
     work: (connection: DatabaseConnection) => Promise<T>,

@@ -29,11 +29,17 @@ export class DocumentStore {
   readonly #metrics: Metrics;
   readonly #merger = new Merger();
   #folding: Promise<unknown> = Promise.resolve();
+  #onSetAside: (name: string) => void = () => {};
 
   constructor(pool: DatabasePool, log: Log, metrics: Metrics) {
     this.#pool = pool;
     this.#log = log;
     this.#metrics = metrics;
+  }
+
+  /** Calls the listener, which must not throw, when rows of a document have been set aside, since they are damaged. */
+  onSetAside(listener: (name: string) => void): void {
+    this.#onSetAside = listener;
   }
 
   /**
@@ -183,6 +189,7 @@ export class DocumentStore {
       'update indelible.updates set quarantined = $3 where document = $1 and id = any($2::bigint[])',
       [document, ids, why],
     );
+    this.#onSetAside(name);
   }
 }
 

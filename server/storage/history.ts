@@ -1,8 +1,7 @@
 /**
  * Which history the database writes. A standby that is promoted begins another one, which Postgres calls a timeline: it may lack
  * the end of the one before, and gives the ids of what it lacks to others, so what was read in one history means nothing in
- * another. The connection that was made last says which is the present one; the server of an earlier one may still be alive, and
- * answer.
+ * another. Connections say which they lead to, and the server of an earlier one may still be alive, and answer.
  */
 export class History {
   #timeline: string | null | undefined;
@@ -13,15 +12,35 @@ export class History {
     this.#onReplaced = listener;
   }
 
-  /** A connection has been made. */
+  /**
+   * A connection has been made.
+   * @param timeline - `system/number`: of the cluster with its standbys, and higher with each promotion; `null` where the server
+   * does not say
+   * @throws when it leads to the primary from before a promotion
+   */
   follow(timeline: string | null): void {
-    const isAnother = this.#timeline !== undefined && timeline !== this.#timeline;
+    const before = this.#timeline;
+    if (before === timeline) return;
+    if (typeof before === 'string' && timeline !== null && isEarlier(timeline, before)) {
+      throw new Error(
+        `a server on timeline ${timeline} is not used any more: a standby on ${before} took its place`,
+      );
+    }
     this.#timeline = timeline;
-    if (isAnother) this.#onReplaced();
+    if (before !== undefined) this.#onReplaced();
   }
 
   /** Whether the database writes this timeline, as far as is known. */
   isPresent(timeline: string | null): boolean {
     return timeline === this.#timeline;
   }
+}
+
+/** Not of another cluster: one after `pg_upgrade` begins with 1 again. */
+function isEarlier(one: string, other: string): boolean {
+  const [[system, number], [itsSystem, itsNumber]] = [one.split('/'), other.split('/')] as [
+    string[],
+    string[],
+  ];
+  return system === itsSystem && Number.parseInt(number ?? '', 16) < Number.parseInt(itsNumber ?? '', 16);
 }

@@ -8,7 +8,7 @@ import { type ServerProcess, spawnServer } from '../helpers/server.ts';
 import { createStorage, openStorage, rebuild } from '../helpers/storage.ts';
 import { randomOf } from '../helpers/random.ts';
 import { Ledger } from './ledger.ts';
-import { SEED, scaled } from './stage.ts';
+import { SEED, scaled } from './run.ts';
 import { type Typist, startTypist } from './typist.ts';
 import { endsWell, isSilent, nothingIsLost } from './verdict.ts';
 

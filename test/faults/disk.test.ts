@@ -4,11 +4,10 @@ import { valueOf } from '../helpers/metrics.ts';
 import { canMount, fillDisk } from '../helpers/mounts.ts';
 import { queryOnce, startPostgres } from '../helpers/postgres.ts';
 import { readiness } from '../helpers/readiness.ts';
-import { randomOf } from '../helpers/random.ts';
 import type { PostgresCluster } from '../setup/postgres-cluster.ts';
 import { percentiles } from './figures.ts';
-import { FIRST_ACK_MS } from './recovery.ts';
-import { SEED, Stage, scaled } from './stage.ts';
+import { FIRST_ACK_MS, SEED, scaled } from './run.ts';
+import { Stage } from './stage.ts';
 import { hasNoMoreMemory } from './verdict.ts';
 
 const DISK_BYTES = 128 * 1024 * 1024;
@@ -71,7 +70,7 @@ test.skipIf(!(await canMount())).for(['a table', 'the log of Postgres'] as const
   { timeout: scaled(120_000, 900_000) },
   async (what, { task }) => {
     const cluster = await startPostgres({ settings: SETTINGS, diskBytes: DISK_BYTES });
-    const stage = await Stage.set({ storage: { databaseUrl: cluster.url }, random: randomOf(SEED) });
+    const stage = await Stage.set({ storage: { databaseUrl: cluster.url } });
     const before = await memoryOf(stage.server);
     const firstAcks: number[] = [];
     for (let round = 0; round < ROUNDS; round += 1) {

@@ -8,7 +8,7 @@ import { openStorage, rebuild } from '../helpers/storage.ts';
 import { randomOf } from '../helpers/random.ts';
 import { Ledger } from './ledger.ts';
 import type { LoadResult } from './load.ts';
-import { SEED } from './stage.ts';
+import { SEED } from './run.ts';
 import { startTypist, type Typist } from './typist.ts';
 
 const KILLS = 20;

@@ -13,7 +13,8 @@ import { type ServerProcess, spawnServer } from '../helpers/server.ts';
 import { type Storage, createStorage, openStorage, rebuild } from '../helpers/storage.ts';
 import type { Figure } from './figures.ts';
 import { waitedForProcessor, watchResident } from './resident.ts';
-import { Stage, scaled } from './stage.ts';
+import { Stage } from './stage.ts';
+import { scaled } from './run.ts';
 
 const MB = 1024 * 1024;
 /** Between two edits of one person. */

@@ -5,9 +5,10 @@ import { readMetrics } from '../helpers/metrics.ts';
 import { queryOnce } from '../helpers/postgres.ts';
 import { type Proxy, startProxy } from '../helpers/proxy.ts';
 import { createStorage } from '../helpers/storage.ts';
-import { type Pick, pickOf, randomOf, shuffled } from '../helpers/random.ts';
+import { type Pick, pickOf, shuffled } from '../helpers/random.ts';
 import { percentiles } from './figures.ts';
-import { SEED, Stage, scaled } from './stage.ts';
+import { Stage } from './stage.ts';
+import { SEED, scaled } from './run.ts';
 import { hasNoMoreMemory } from './verdict.ts';
 
 /** From a fault to the ack of everything that everybody has typed. Clients wait for 0.1 to 0.5 s before they try again. */
@@ -25,7 +26,7 @@ interface Scene {
   database: string;
 }
 
-async function setScene(random: () => number, env: Record<string, string> = {}): Promise<Scene> {
+async function setScene(seed: number, env: Record<string, string> = {}): Promise<Scene> {
   const storage = await createStorage('postgres');
   const proxies: Proxy[] = [];
   const between = async (url: string) => {
@@ -33,7 +34,7 @@ async function setScene(random: () => number, env: Record<string, string> = {}):
     proxies.push(proxy);
     return proxy;
   };
-  const stage = await Stage.set({ storage, between, random, documents: DOCUMENTS, env: { ...ROOM, ...env } });
+  const stage = await Stage.set({ storage, between, seed, documents: DOCUMENTS, env: { ...ROOM, ...env } });
   const [proxy] = proxies as [Proxy];
   return { stage, proxy, database: 'databaseUrl' in storage ? storage.databaseUrl : '' };
 }
@@ -80,7 +81,7 @@ const HEARTBEATS = scaled(3, 20);
 test(
   `[F10] over slow and thin lines acks keep coming, and nobody is taken for gone (SEED=${SEED})`,
   async ({ task }) => {
-    const scene = await setScene(randomOf(SEED), { HEARTBEAT_MS: `${HEARTBEAT_MS}` });
+    const scene = await setScene(SEED, { HEARTBEAT_MS: `${HEARTBEAT_MS}` });
     const { stage, proxy } = scene;
     const [room] = DOCUMENTS as [string];
     const quiet = await Promise.all(PROTOCOLS.map((protocol) => joinAs(protocol, stage.url, room)));
@@ -226,12 +227,10 @@ async function endureAll(faults: readonly Fault[], scene: Scene, pick: Pick): Pr
 test(
   `[F10] however lines between clients and server break, also when it is killed meanwhile, acks come soon again, and no line is left (SEED=${SEED})`,
   async ({ task }) => {
-    // Not the same numbers, or faults would depend on how much is typed in between.
-    const [typing, choosing] = [randomOf(SEED), randomOf(SEED)];
-    const pick = pickOf(choosing);
     const endured: Endured[] = [];
     for (let round = 0; round < ROUNDS; round += 1) {
-      const scene = await setScene(typing);
+      const scene = await setScene(SEED + round);
+      const pick = pickOf(scene.stage.chance);
       const faults = shuffled([...AT_A_BYTE, ...AT_ONCE], pick);
       const half = Math.ceil(faults.length / 2);
       endured.push(...(await endureAll(faults.slice(0, half), scene, pick)));

@@ -9,7 +9,8 @@ import { type Pick, pickOf, shuffled } from '../helpers/random.ts';
 import { Changes } from './changes.ts';
 import { makeNoise, putElement } from './edits.ts';
 import type { Ledger } from './ledger.ts';
-import { SEED, Stage, scaled } from './stage.ts';
+import { Stage } from './stage.ts';
+import { SEED, scaled } from './run.ts';
 import { isSame } from './verdict.ts';
 
 const ROUNDS = scaled(4, 30);
@@ -111,7 +112,7 @@ async function sendUntilTheKill(
   edits: readonly Edit[],
   pick: Pick,
 ): Promise<Set<Edit>> {
-  const repeated = edits.filter(() => stage.random() < REPEATED);
+  const repeated = edits.filter(() => stage.chance() < REPEATED);
   const frames = shuffled([...edits, ...repeated], pick);
   const sending = await senders(stage, document);
   const acks = () => sending.reduce((sum, sender) => sum + sender.acked().length, 0);
@@ -146,9 +147,9 @@ async function canBeRebuilt(stage: Stage, document: string, others: readonly Edi
 }
 
 async function playOneRound(stage: Stage, document: string): Promise<{ isWaiting: boolean }> {
-  const pick = pickOf(stage.random);
+  const pick = pickOf(stage.chance);
   const { edits, doc } = typeTogether(document, stage.ledger, pick);
-  const withheld = new Set(edits.filter(() => stage.random() < WITHHELD));
+  const withheld = new Set(edits.filter(() => stage.chance() < WITHHELD));
   const offered = edits.filter((edit) => !withheld.has(edit));
   const acked = await stage.whileTyping(() => sendUntilTheKill(stage, document, offered, pick));
   const others = edits.filter((edit) => !acked.has(edit));

@@ -1,6 +1,8 @@
+import { setTimeout as aMoment } from 'node:timers/promises';
 import { Client } from 'pg';
 import { beforeAll, expect, test } from 'vitest';
 import * as Y from 'yjs';
+import { joinAs } from '../helpers/editor.ts';
 import { memoryOf } from '../helpers/memory.ts';
 import { delivered, readMetrics, valueOf } from '../helpers/metrics.ts';
 import { queryOnce, startPostgres } from '../helpers/postgres.ts';
@@ -9,19 +11,22 @@ import { rawYWebsocket } from '../helpers/raw-client.ts';
 import { readiness, readinessBecomes } from '../helpers/readiness.ts';
 import type { PostgresCluster } from '../setup/postgres-cluster.ts';
 import { type Figure, percentiles } from './figures.ts';
-import { FIRST_ACK_MS } from './recovery.ts';
-import { SEED, Stage, scaled } from './stage.ts';
+import { FIRST_ACK_MS, SEED, scaled } from './run.ts';
+import { Stage } from './stage.ts';
 import { hasNoMoreMemory } from './verdict.ts';
 
 /** How long the database is away, at least; in the long run long enough for all timeouts of the server. */
 const AWAY_MS = scaled(3_000, 30_000);
 /** When it is stopped there are no timeouts. */
 const STOPPED_MS = scaled(3_000, 5_000);
-/**
- * Reached in the short run while the database is away, so that the limit is a part of the fault. In the long one nearly everybody
- * comes back once or more meanwhile, and what their old sockets had brought would be read, and acked to nobody, first.
- */
+/** A limit that is reached in the short run while the database is away, when one more types so much. */
 const QUEUE_BYTES = scaled(64_000, 16_000_000);
+/**
+ * In the long run it is not: sockets are not read then, everybody comes back after 30 s, and the first ack would wait for what their
+ * old sockets had brought.
+ */
+const FLOOD_BYTES = scaled(16 * QUEUE_BYTES, 0);
+const FLOOD_PIECE = 8_000;
 /** What may have been read of each socket when the limit is reached. */
 const READ_BYTES = 64 * 1024;
 /** Enough for the pools of the server and all that the test needs. */
@@ -145,28 +150,48 @@ const AWAY: { what: string; times: number; ms: number; strike: Strike }[] = [
   },
 ];
 
-const length = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+/** Types more than may wait, into a document of its own. */
+async function flood(url: string, name: string): Promise<{ start(): void; stop(): void }> {
+  const editor = await joinAs('hocuspocus', url, name);
+  // When this is acked, the document is open.
+  editor.type('first');
+  expect(await editor.ack()).toBe(true);
+  const piece = 'x'.repeat(FLOOD_PIECE);
+  return {
+    start() {
+      for (let bytes = 0; bytes < FLOOD_BYTES; bytes += FLOOD_PIECE)
+        editor.doc.getMap('flood').set('piece', `${bytes}${piece}`);
+    },
+    stop: () => editor.client.socket.terminate(),
+  };
+}
+
+let floods = 0;
 
 /** The database goes away and comes back; tells how long the first ack took since. */
 async function endure({ what, ms, strike }: (typeof AWAY)[number], scene: Scene): Promise<number> {
   const { stage } = scene;
   const { url } = stage.server;
   await stage.firstAck();
+  const flooder = await flood(url, `${stage.documents[0]}/flood/${(floods += 1)}`);
   const before = await memoryOf(stage.server);
   const heal = await strike(scene);
-  const over = length(ms);
+  const over = aMoment(ms);
+  flooder.start();
   try {
     await delivered(url);
     const acked = stage.ledger.ackedCount;
     await readinessBecomes(url, { code: 503, database: 'away' });
     await over;
     const queued = await valueOf(url, 'indelible_queue_bytes');
-    expect(queued).toBeLessThan(QUEUE_BYTES + stage.typists.length * READ_BYTES);
+    expect(queued).toBeGreaterThanOrEqual(Math.min(QUEUE_BYTES, FLOOD_BYTES));
+    expect(queued).toBeLessThan(QUEUE_BYTES + (stage.typists.length + 1) * READ_BYTES);
     await hasNoMoreMemory(before, stage.server);
     expect(await readiness(url)).toMatchObject({ code: 503, database: 'away' });
     expect(stage.ledger.ackedCount, `acks while it was ${what}`).toBe(acked);
   } finally {
     await heal();
+    flooder.stop();
   }
   const firstAck = await stage.firstAck();
   await readinessBecomes(url, { code: 200 });
@@ -202,10 +227,10 @@ const BREAKS_OF_EACH = scaled(3, 60);
 /** What happens to the lines between server and Postgres, over and over. */
 const BREAKS: Record<string, (scene: Scene) => Promise<unknown> | void> = {
   'cut in the middle of a statement': ({ stage, proxy }) =>
-    proxy.cutAfter('up', Math.floor(stage.random() * STATEMENT_BYTES)),
+    proxy.cutAfter('up', Math.floor(stage.chance() * STATEMENT_BYTES)),
   'cut between a commit and its answer': ({ proxy }) => proxy.cutAfter('down', 0),
   'cut in the middle of whatever Postgres says': ({ stage, proxy }) =>
-    proxy.cutAfter('down', Math.floor(stage.random() * STATEMENT_BYTES)),
+    proxy.cutAfter('down', Math.floor(stage.chance() * STATEMENT_BYTES)),
   'half closed by Postgres': ({ proxy }) => proxy.halfClose('down'),
   reset: ({ proxy }) => proxy.reset(),
   'ended by an administrator': () =>

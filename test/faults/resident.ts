@@ -6,8 +6,12 @@ function statusOf(pid: number, field: 'VmRSS' | 'VmHWM'): number {
   return Number(new RegExp(`^${field}:\\s+(\\d+) kB$`, 'm').exec(status)?.[1]) * 1024;
 }
 
-/** Starts to watch how much of the machine's memory a process has: its peak is the kernel's, so that none is missed. */
+/**
+ * Starts to watch how much of the machine's memory a process has: its peak is the kernel's, so that none is missed. Nothing where
+ * the kernel is not Linux.
+ */
 export function watchResident(pid: number): { start: number; peak(): number } {
+  if (!existsSync('/proc/self/status')) return { start: 0, peak: () => 0 };
   // 5 sets the peak back to what it has now.
   writeFileSync(`/proc/${pid}/clear_refs`, '5');
   return { start: statusOf(pid, 'VmRSS'), peak: () => statusOf(pid, 'VmHWM') };

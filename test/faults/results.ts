@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { cpus, totalmem } from 'node:os';
+import { format, resolveConfig } from 'prettier';
 import type { Reporter, TestCase, TestModule } from 'vitest/node';
 import { COUNTS, type Figure } from './figures.ts';
 
@@ -9,14 +10,14 @@ const RESULTS = new URL('RESULTS.md', import.meta.url);
 const INTRODUCTION = `# Results of \`npm run faults\`
 
 Written by the run itself; see README.md of this folder for what each test does. A run with the same SEED makes the same
-choices. "Lost" is what was acknowledged and is neither in the database alone nor with a fresh client.
+choices. "Lost" is what was acknowledged and is not in the database alone, or not with a fresh client.
 `;
 
-/** Writes what the tests of a long run have measured into RESULTS.md. */
+/** Writes what the tests of a long run have measured into RESULTS.md; of a part of them it is only printed. */
 export default class Results implements Reporter {
   readonly #since = Date.now();
 
-  onTestRunEnd(modules: ReadonlyArray<TestModule>): void {
+  async onTestRunEnd(modules: ReadonlyArray<TestModule>): Promise<void> {
     const tests = modules
       .toSorted((one, other) => (one.moduleId < other.moduleId ? -1 : 1))
       .flatMap((module) => Array.from(module.children.allTests()));
@@ -31,15 +32,25 @@ export default class Results implements Reporter {
       '',
       ...ran.flatMap(describe),
     ];
-    writeFileSync(RESULTS, `${lines.join('\n').trimEnd()}\n`);
+    const results = await format(lines.join('\n'), {
+      ...(await resolveConfig(RESULTS)),
+      parser: 'markdown',
+    });
+    if (COUNTS.every((what) => countsOf(ran, what).length > 0)) writeFileSync(RESULTS, results);
+    else process.stdout.write(`\n${results}`);
   }
 }
 
 function sumsOf(tests: readonly TestCase[]): Figure[] {
   return COUNTS.map((what) => {
-    const sum = tests.reduce((before, test) => before + (test.meta().counts?.[what] ?? 0), 0);
-    return { what, value: sum.toLocaleString('en') };
+    const counts = countsOf(tests, what);
+    const sum = counts.reduce((before, count) => before + count, 0);
+    return { what, value: counts.length === 0 ? 'not measured' : sum.toLocaleString('en') };
   });
+}
+
+function countsOf(tests: readonly TestCase[], what: (typeof COUNTS)[number]): number[] {
+  return tests.flatMap((test) => test.meta().counts?.[what] ?? []);
 }
 
 function describe(test: TestCase): string[] {

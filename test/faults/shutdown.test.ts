@@ -3,7 +3,8 @@ import { delivered } from '../helpers/metrics.ts';
 import { startPostgres } from '../helpers/postgres.ts';
 import { type StorageKind, createStorage } from '../helpers/storage.ts';
 import type { PostgresCluster } from '../setup/postgres-cluster.ts';
-import { SEED, Stage, scaled } from './stage.ts';
+import { Stage } from './stage.ts';
+import { SEED, scaled } from './run.ts';
 
 /** Sockets are closed over this time, while everybody types on. */
 const DRAIN_MS = '500';

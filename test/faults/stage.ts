@@ -2,12 +2,12 @@ import { onTestFailed } from 'vitest';
 import type { Proxy } from '../helpers/proxy.ts';
 import { until } from '../helpers/deadline.ts';
 import { PROTOCOLS, type Protocol } from '../helpers/editor.ts';
-import { seedOf } from '../helpers/hostile.ts';
 import { COLLECTING, type Memory, memoryOf } from '../helpers/memory.ts';
 import { type ServerProcess, spawnServer } from '../helpers/server.ts';
 import type { Storage } from '../helpers/storage.ts';
 import { randomOf } from '../helpers/random.ts';
 import { Ledger } from './ledger.ts';
+import { SEED } from './run.ts';
 import { startTypist, type Typist } from './typist.ts';
 import {
   allAgree,
@@ -18,14 +18,6 @@ import {
   nothingIsLost,
   readStored,
 } from './verdict.ts';
-
-/** Printed with each test; `SEED=…` makes the same choices again. */
-export const SEED = seedOf(Date.now() % 100_000);
-
-/** A number of the short version, which is a part of `npm test`, and its place in the long one. */
-export function scaled(short: number, long: number): number {
-  return process.env['LONG'] === '1' ? long : short;
-}
 
 /** Milliseconds between two edits, of whomever. */
 const TYPING_MS = 10;
@@ -42,13 +34,19 @@ export interface StageOptions {
   /** A proxy to be put between clients and server, once there is one. */
   between?: (url: string) => Promise<Proxy>;
   documents?: string[];
-  random?: () => number;
+  /** Nobody is offline by themselves. */
+  isAlwaysOnline?: boolean;
+  /** Of the choices; `SEED` when left out. */
+  seed?: number;
 }
 
 /** A server in a process of its own, and people with real providers in some of its documents, who live through every fault. */
 export class Stage {
   readonly ledger = new Ledger();
+  /** By which people type, as often as there is time. */
   readonly random: () => number;
+  /** By which faults are chosen: by numbers of their own, or they would depend on how much is typed in between. */
+  readonly chance: () => number;
   readonly storage: Storage;
   readonly documents: readonly string[];
   /** What clients connect to. */
@@ -81,7 +79,9 @@ export class Stage {
     this.server = server;
     this.#servers = [server];
     this.url = url;
-    this.random = options.random ?? randomOf(SEED);
+    const { seed = SEED } = options;
+    this.random = randomOf(seed);
+    this.chance = randomOf(seed);
     this.documents = options.documents ?? ['faults/one', 'faults/two', 'faults/three'];
     for (const document of this.documents) for (const protocol of PROTOCOLS) this.#join(document, protocol);
   }
@@ -89,13 +89,14 @@ export class Stage {
   #join(document: string, protocol: Protocol): void {
     const name = `${protocol}.${(this.#joined += 1)}@${document}`;
     const { url, ledger, random } = this;
-    this.typists.push(startTypist({ protocol, url, document, name, ledger, random }));
+    const { isAlwaysOnline } = this.#options;
+    this.typists.push(startTypist({ protocol, url, document, name, ledger, random, isAlwaysOnline }));
   }
 
   /** Some leave for good, with what is not acked; others come in their place. */
   someAreReplaced(): void {
     const { typists } = this;
-    for (const typist of typists.filter(() => this.random() < REPLACED)) {
+    for (const typist of typists.filter(() => this.chance() < REPLACED)) {
       typist.abandon();
       this.#gone.add(typist.doc.clientID);
       typists.splice(typists.indexOf(typist), 1);

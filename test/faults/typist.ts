@@ -47,8 +47,9 @@ export function startTypist(options: {
   name: string;
   ledger: Ledger;
   random: () => number;
+  isAlwaysOnline?: boolean | undefined;
 }): Typist {
-  const { protocol, url, document, name, ledger, random } = options;
+  const { protocol, url, document, name, ledger, random, isAlwaysOnline = false } = options;
   const doc = new Y.Doc();
   const acks = new AckReader(protocol, document, doc, ledger);
   const client = connect(protocol, url, document, { doc, tap: acks });
@@ -77,7 +78,8 @@ export function startTypist(options: {
     },
     type() {
       if (offlineEdits > 0 && (offlineEdits -= 1) === 0) comeBack();
-      else if (offlineEdits === 0 && random() < OFFLINE_CHANCE) goOffline(1 + pick(OFFLINE_EDITS));
+      else if (offlineEdits === 0 && !isAlwaysOnline && random() < OFFLINE_CHANCE)
+        goOffline(1 + pick(OFFLINE_EDITS));
       if (random() < 0.25) doc.transact(() => (pick(3) === 0 ? formatSome : makeNoise)(doc, pick), NOISE);
       else if (random() < 0.05) undo.undo();
       const element = `${name}.${(count += 1)}`;

@@ -10,8 +10,8 @@ import { documentsBecome, valueOf } from '../helpers/metrics.ts';
 import { type Proxy, startProxy } from '../helpers/proxy.ts';
 import { type ServerProcess, spawnServer } from '../helpers/server.ts';
 import { createStorage, openStorage } from '../helpers/storage.ts';
-import { randomOf } from '../helpers/random.ts';
-import { SEED, Stage, scaled } from './stage.ts';
+import { Stage } from './stage.ts';
+import { SEED, scaled } from './run.ts';
 import { startTypist, type Typist } from './typist.ts';
 import { endsWell, isSilent, nothingIsLost } from './verdict.ts';
 
@@ -71,7 +71,6 @@ test(
       storage,
       documents: ['faults/older', 'faults/both'],
       between: async (url) => (toOlder = await startProxy(url)),
-      random: randomOf(SEED),
     });
     const { ledger, random, typists } = stage;
     const documents = [...stage.documents, 'faults/newer'];

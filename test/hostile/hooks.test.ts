@@ -198,6 +198,7 @@ async function createHub(write: (line: string) => void): Promise<Hub> {
       authMs: 10_000,
       documents: 1,
       waitingBytes: 2 ** 20,
+      allWaitingBytes: 2 ** 20,
       update: { structs: 100, clients: 100 },
       document: { documentBytes: 2 ** 20, pendingBytes: 2 ** 20, presence: { ids: 8, bytes: 1_000 } },
     },

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import * as Y from 'yjs';
-import { scaled } from '../faults/stage.ts';
+import { scaled } from '../faults/run.ts';
 import { joinBystanders } from '../helpers/bystanders.ts';
 import { createSignal, until } from '../helpers/deadline.ts';
 import { type Protocol, PROTOCOLS, joinAs } from '../helpers/editor.ts';

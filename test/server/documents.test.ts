@@ -3,7 +3,7 @@ import * as Y from 'yjs';
 import { OpenDocument } from '../../server/documents/open-document.ts';
 import { connectHocuspocus, connectYWebsocket, hocuspocusSocket } from '../helpers/clients.ts';
 import { PROTOCOLS, joinAs, textOf, updateOf } from '../helpers/editor.ts';
-import { documentsBecome, valueOf } from '../helpers/metrics.ts';
+import { delivered, documentsBecome, valueOf } from '../helpers/metrics.ts';
 import { startPostgres } from '../helpers/postgres.ts';
 import { startServer } from '../helpers/server.ts';
 import { type Storage, createStorage, insertRows, openStorage, rebuild } from '../helpers/storage.ts';
@@ -140,6 +140,23 @@ describe.each(PROTOCOLS)('documents over %s', (protocol) => {
     const editor = await joinAs(protocol, url, 'doc/eager');
     editor.type('x'.repeat(20_000));
     expect(await editor.client.closed()).toEqual({ code: 1013, reason: 'too_many_waiting' });
+  });
+
+  test('[D5] more than the limit of all sockets together closes the one that brings it, until there is room again', async () => {
+    const { url } = await startServer({ limitQueueBytes: 20_000, onLoad: () => new Promise(() => {}) });
+    const first = await joinAs(protocol, url, 'doc/first');
+    first.type('x'.repeat(12_000));
+    await delivered(url);
+    const second = await joinAs(protocol, url, 'doc/second');
+    second.type('x'.repeat(12_000));
+    expect(await second.client.closed()).toEqual({ code: 1013, reason: 'too_many_waiting' });
+    first.client.socket.terminate();
+    await first.client.closed();
+    await delivered(url);
+    const third = await joinAs(protocol, url, 'doc/third');
+    third.type('x'.repeat(12_000));
+    await delivered(url);
+    expect(third.client.socket.readyState).toBe(third.client.socket.OPEN);
   });
 
   test.each(['constructor', '__proto__', 'toString', 'hasOwnProperty'])(

@@ -29,6 +29,21 @@ async function portOf(pool: DatabasePool) {
   return rows[0]?.port;
 }
 
+test('[S16] what was the primary before is not followed, and another cluster is', () => {
+  const history = new History();
+  const replaced = vi.fn<() => void>();
+  history.onReplaced(replaced);
+  for (const timeline of ['1/00000009', '1/00000009']) history.follow(timeline);
+  expect(replaced).not.toHaveBeenCalled();
+  history.follow('1/0000000A');
+  expect(replaced).toHaveBeenCalledTimes(1);
+  expect(() => history.follow('1/00000009')).toThrow('is not used any more');
+  expect(history.isPresent('1/0000000A')).toBe(true);
+  history.follow('2/00000001');
+  expect(replaced).toHaveBeenCalledTimes(2);
+  expect(history.isPresent('1/0000000A')).toBe(false);
+});
+
 test('[S16] a fold that has read its rows before a failover deletes none that have their ids after it', async () => {
   const { replicas, database } = await startCut();
   const before = await insertRows(database, 'folded', words('before').map(typist(1)));
