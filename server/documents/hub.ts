@@ -268,7 +268,11 @@ export class Hub implements SessionHub {
   async #create(name: string): Promise<StoredDocument | null> {
     const content = await this.#firstContent(name);
     if (content === null) return null;
-    await this.#whenThere(() => this.#options.store.create(name, content));
+    await this.#whenThere(() => {
+      // While commits wait for a standby, each attempt would leave one more waiting in Postgres.
+      if (this.#options.updateLog.isFailing) throw new Error('nothing is committed at the moment');
+      return this.#options.store.create(name, content);
+    });
     return this.#read(name);
   }
 
