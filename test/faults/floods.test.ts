@@ -269,8 +269,8 @@ const ASKERS = 400;
 /** How long they go on asking; the last answers come later. */
 const ASKING_MS = scaled(1_000, 10_000);
 const ANSWERS_MS = 60_000;
-/** How often it is tried once more at most. */
-const AGAIN = 2;
+/** How often it is tried once more at most, where the machine has other work. */
+const AGAIN = scaled(2, 0);
 const ASKING_MEMORY = 200 * MB;
 /** Edits of a document with which folding begins. */
 const FOLDED_FROM = 100;
