@@ -3,6 +3,9 @@ import type { Frame } from '../protocol/frames.ts';
 /** What a waiting frame costs beside its bytes. */
 const FRAME_OVERHEAD_BYTES = 256;
 
+/** What a socket may always have waiting, whoever fills the room: all that a client sends when it opens some documents. */
+const OWN_BYTES = 64 * 1024;
+
 /** Room for the waiting frames of all sockets: while the database is away many documents are opening, for many clients. */
 export class WaitingRoom {
   readonly #limitBytes: number;
@@ -12,15 +15,15 @@ export class WaitingRoom {
     this.#limitBytes = limitBytes;
   }
 
-  /** @returns whether there was room */
-  enter(bytes: number): boolean {
-    if (this.#bytes + bytes > this.#limitBytes) return false;
-    this.#bytes += bytes;
+  /**
+   * A socket has other frames waiting than before.
+   * @returns whether there is room for them; if not, nothing is changed
+   */
+  take(before: number, after: number): boolean {
+    const bytes = this.#bytes - Math.max(before - OWN_BYTES, 0) + Math.max(after - OWN_BYTES, 0);
+    if (after > before && bytes > this.#limitBytes) return false;
+    this.#bytes = bytes;
     return true;
-  }
-
-  leave(bytes: number): void {
-    this.#bytes -= bytes;
   }
 }
 
@@ -38,9 +41,9 @@ export class WaitingFrames {
 
   /** @returns whether there was room for it */
   add(frame: Frame): boolean {
-    const bytes = costOf(frame);
-    if (this.#bytes + bytes > this.#limitBytes || !this.#room.enter(bytes)) return false;
-    this.#bytes += bytes;
+    const bytes = this.#bytes + costOf(frame);
+    if (bytes > this.#limitBytes || !this.#room.take(this.#bytes, bytes)) return false;
+    this.#bytes = bytes;
     // Copied, since the payload is a view of what was read from the socket, and would keep all of that.
     this.#frames.push({ ...frame, payload: frame.payload.slice() });
     return true;
@@ -51,9 +54,7 @@ export class WaitingFrames {
     const taken = this.#frames.filter((frame) => frame.address === address);
     if (taken.length === 0) return taken;
     this.#frames = this.#frames.filter((frame) => frame.address !== address);
-    const bytes = taken.reduce((sum, frame) => sum + costOf(frame), 0);
-    this.#bytes -= bytes;
-    this.#room.leave(bytes);
+    this.#shrink(this.#bytes - taken.reduce((sum, frame) => sum + costOf(frame), 0));
     return taken;
   }
 
@@ -63,9 +64,13 @@ export class WaitingFrames {
   }
 
   clear(): void {
-    this.#room.leave(this.#bytes);
     this.#frames = [];
-    this.#bytes = 0;
+    this.#shrink(0);
+  }
+
+  #shrink(bytes: number): void {
+    this.#room.take(this.#bytes, bytes);
+    this.#bytes = bytes;
   }
 }
 
