@@ -9,6 +9,14 @@ interface Entry {
   ackedAt: number | undefined;
 }
 
+/** A frame with edits that was acknowledged. */
+export interface AckedFrame {
+  readonly by: string;
+  readonly update: Uint8Array;
+  /** What it holds, and what its author had been told is there. */
+  readonly changes: Changes;
+}
+
 /**
  * What was typed, and what of it was acknowledged: in elements, which are unique, and in structs and deletions, of which formats
  * and undone edits are made. It outlives whatever happens to a server.
@@ -16,7 +24,7 @@ interface Entry {
 export class Ledger {
   readonly #entries = new Map<string, Entry>();
   /** What was acknowledged, by document. */
-  readonly #owed = new Map<string, Changes>();
+  readonly #owed = new Map<string, { changes: Changes; frames: AckedFrame[] }>();
   /** Fires with every ack. */
   readonly changed = createSignal();
   #typed = 0;
@@ -41,11 +49,17 @@ export class Ledger {
     this.changed.fire();
   }
 
-  /** The server has acknowledged all of these changes to a document. */
-  ackedChanges(document: string, changes: Changes): void {
-    const owed = this.#owed.get(document);
-    if (owed === undefined) this.#owed.set(document, new Changes().addAll(changes));
-    else owed.addAll(changes);
+  /** The server has acknowledged a frame that holds these changes to a document. */
+  ackedFrame(document: string, frame: AckedFrame): void {
+    const owed = this.#owed.get(document) ?? { changes: new Changes(), frames: [] };
+    this.#owed.set(document, owed);
+    owed.changes.addAll(frame.changes);
+    owed.frames.push(frame);
+  }
+
+  /** The frames of a document that were acknowledged, in the order of their acks. */
+  framesOf(document: string): readonly AckedFrame[] {
+    return this.#owed.get(document)?.frames ?? [];
   }
 
   /** Nobody will bring this element any more; an acknowledged one is owed all the same. */
@@ -87,7 +101,7 @@ export class Ledger {
     const held = new Changes();
     // With what waits in it.
     if (doc !== null) held.add(Y.encodeStateAsUpdate(doc));
-    const changes = this.#owed.get(document)?.missingIn(held) ?? [];
+    const changes = this.#owed.get(document)?.changes.missingIn(held) ?? [];
     return [...this.lostElementsIn(document, doc), ...changes];
   }
 

@@ -91,7 +91,7 @@ class Sender {
     const acked = this.acked();
     for (const { element, update } of acked.slice(this.#known)) {
       if (element !== undefined) this.#ledger.acked(element);
-      this.#ledger.ackedChanges(this.#document, new Changes().add(update));
+      this.#ledger.ackedFrame(this.#document, { by: '', update, changes: new Changes().add(update) });
     }
     this.#known = acked.length;
     this.changed.fire();

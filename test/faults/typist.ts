@@ -51,7 +51,7 @@ export function startTypist(options: {
 }): Typist {
   const { protocol, url, document, name, ledger, random, isAlwaysOnline = false } = options;
   const doc = new Y.Doc();
-  const acks = new AckReader(protocol, document, doc, ledger);
+  const acks = new AckReader({ protocol, document, name, doc, ledger });
   const client = connect(protocol, url, document, { doc, tap: acks });
   const undo = new Y.UndoManager(doc.getText(ROOTS.text), { trackedOrigins: new Set([NOISE]) });
   const pick = pickOf(random);
@@ -135,6 +135,7 @@ interface Span {
 
 /** What one of its frames holds. */
 interface SentFrame extends Span {
+  readonly update: Uint8Array;
   readonly changes: Changes;
 }
 
@@ -151,6 +152,7 @@ interface Typed {
 class AckReader implements SocketTap {
   readonly #dialect: Protocol;
   readonly #document: string;
+  readonly #name: string;
   readonly #doc: Y.Doc;
   readonly #ledger: Ledger;
   /** What was typed and is not acked yet, by the clock where it begins. */
@@ -159,11 +161,12 @@ class AckReader implements SocketTap {
   #frames: SentFrame[] = [];
   #socket: object | undefined;
 
-  constructor(dialect: Protocol, document: string, doc: Y.Doc, ledger: Ledger) {
-    this.#dialect = dialect;
-    this.#document = document;
-    this.#doc = doc;
-    this.#ledger = ledger;
+  constructor(of: { protocol: Protocol; document: string; name: string; doc: Y.Doc; ledger: Ledger }) {
+    this.#dialect = of.protocol;
+    this.#document = of.document;
+    this.#name = of.name;
+    this.#doc = of.doc;
+    this.#ledger = of.ledger;
   }
 
   /** Types an element; its frame leaves meanwhile. */
@@ -209,13 +212,14 @@ class AckReader implements SocketTap {
     const frame = decodeFrame(this.#dialect, bytes);
     if (frame.type !== 'step2' && frame.type !== 'update') return;
     const { clientID } = this.#doc;
-    const changes = new Changes().add(frame.update);
+    const update = frame.update.slice();
+    const changes = new Changes().add(update);
     if (frame.type === 'step2') {
       const to = this.#clock;
-      this.#sent({ from: 0, to, changes: changes.addUntil(clientID, to) });
+      this.#sent({ from: 0, to, update, changes: changes.addUntil(clientID, to) });
     } else {
-      const { from, to } = Y.parseUpdateMeta(frame.update);
-      this.#sent({ from: from.get(clientID) ?? 0, to: to.get(clientID) ?? 0, changes });
+      const { from, to } = Y.parseUpdateMeta(update);
+      this.#sent({ from: from.get(clientID) ?? 0, to: to.get(clientID) ?? 0, update, changes });
     }
   };
 
@@ -232,7 +236,7 @@ class AckReader implements SocketTap {
     const sent = this.#frames.shift();
     if (sent === undefined) throw new Error('an ack that no frame was waiting for');
     if (!frame.saved) throw new Error('an edit was refused');
-    this.#ledger.ackedChanges(this.#document, sent.changes);
+    this.#ledger.ackedFrame(this.#document, { by: this.#name, ...sent });
     const isCovered = ({ from, to }: Typed) => from >= sent.from && to <= sent.to;
     const acked = this.#typed.filter(isCovered);
     this.#typed = this.#typed.filter((typed) => !isCovered(typed));

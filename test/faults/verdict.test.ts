@@ -42,7 +42,7 @@ test.each<[what: string, edit: (text: Y.Text) => void, lost: RegExp]>([
   edit(text);
   const [update] = updates as [Uint8Array];
   const ledger = new Ledger();
-  ledger.ackedChanges(DOCUMENT, new Changes().add(update));
+  ledger.ackedFrame(DOCUMENT, { by: 'author', update, changes: new Changes().add(update) });
   expect(ledger.lostIn(DOCUMENT, before)).toEqual([expect.stringMatching(lost)]);
   expect(ledger.lostIn(DOCUMENT, doc)).toEqual([]);
   // What waits is not lost: who brings what is missing makes it visible.

@@ -4,6 +4,7 @@ import { connectYWebsocket } from '../helpers/clients.ts';
 import { type Memory, heldSince, memoryOf } from '../helpers/memory.ts';
 import type { ServerProcess } from '../helpers/server.ts';
 import { type Storage, openStorage, rebuild } from '../helpers/storage.ts';
+import { keepEvidence } from './evidence.ts';
 import { type Ledger, ROOTS, xmlOf } from './ledger.ts';
 import type { Typist } from './typist.ts';
 
@@ -21,7 +22,9 @@ export async function readStored(ledger: Ledger, storage: Storage, documents: st
   const stored: Stored = { lost: [], unacked: [] };
   for (const document of documents) {
     const doc = await rebuild(database, document);
-    stored.lost.push(...ledger.lostIn(document, doc).map((what) => `${what} in ${document}`));
+    const lost = ledger.lostIn(document, doc);
+    if (lost.length > 0) await keepEvidence(database, document, ledger, lost);
+    stored.lost.push(...lost.map((what) => `${what} in ${document}`));
     stored.unacked.push(...ledger.unackedIn(document, doc));
   }
   await database.close();
@@ -76,6 +79,8 @@ export async function isAllStored(
   for (const [document, docs] of copies) {
     const stored = await rebuild(database, document);
     waiting.push(...ledger.waitingIn(document, stored));
+    const lost = ledger.lostIn(document, stored);
+    if (lost.length > 0) await keepEvidence(database, document, ledger, lost);
     for (const doc of [stored, ...docs]) {
       expect(ledger.lostIn(document, doc), `lost in ${document}`).toEqual([]);
       expect(
