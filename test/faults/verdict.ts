@@ -1,5 +1,6 @@
 import { expect } from 'vitest';
 import * as Y from 'yjs';
+import type { Database } from '../../server/storage/database.ts';
 import { connectYWebsocket } from '../helpers/clients.ts';
 import { type Memory, heldSince, memoryOf } from '../helpers/memory.ts';
 import type { ServerProcess } from '../helpers/server.ts';
@@ -22,13 +23,23 @@ export async function readStored(ledger: Ledger, storage: Storage, documents: st
   const stored: Stored = { lost: [], unacked: [] };
   for (const document of documents) {
     const doc = await rebuild(database, document);
-    const lost = ledger.lostIn(document, doc);
+    const lost = [...ledger.lostIn(document, doc), ...(await setAside(database, document))];
     if (lost.length > 0) await keepEvidence(database, document, ledger, lost);
     stored.lost.push(...lost.map((what) => `${what} in ${document}`));
     stored.unacked.push(...ledger.unackedIn(document, doc));
   }
   await database.close();
   return stored;
+}
+
+/** The rows of a document that could not be read: others may have brought what they hold, and hide that it was lost. */
+async function setAside({ queries }: Database, document: string): Promise<string[]> {
+  const { rows } = await queries.query<{ id: string; why: string }>(
+    `select u.id, u.quarantined as why from indelible.updates u join indelible.documents d on d.id = u.document
+       where d.name = $1 and u.quarantined is not null`,
+    [document],
+  );
+  return rows.map(({ id, why }) => `row ${id}, set aside (${why})`);
 }
 
 /** Fails if an acknowledged edit cannot be rebuilt from the database alone. The embedded one must have no server. */
