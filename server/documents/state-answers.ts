@@ -24,6 +24,7 @@ interface Answer {
 /** A state vector of somebody who waits for what it lacks. */
 export interface Question {
   readonly stateVector: Uint8Array;
+  /** Of the answers that serve it. */
   readonly key: string;
   /** Changes that the document had seen when it was asked. */
   readonly changes: number;

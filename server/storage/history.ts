@@ -14,7 +14,7 @@ export class History {
 
   /**
    * A connection has been made.
-   * @param timeline - `system/number`: of the cluster with its standbys, and higher with each promotion; `null` where the server
+   * @param timeline - `system/number`: of the cluster with its standbys, and, as eight hexadecimal digits, higher with each promotion; `null` where the server
    * does not say
    * @throws when it leads to the primary from before a promotion
    */
@@ -36,11 +36,8 @@ export class History {
   }
 }
 
-/** Not of another cluster: one after `pg_upgrade` begins with 1 again. */
+/** Not of another cluster: one after `pg_upgrade` begins with 1 again. The numbers have eight digits, so they sort as text. */
 function isEarlier(one: string, other: string): boolean {
-  const [[system, number], [itsSystem, itsNumber]] = [one.split('/'), other.split('/')] as [
-    string[],
-    string[],
-  ];
-  return system === itsSystem && Number.parseInt(number ?? '', 16) < Number.parseInt(itsNumber ?? '', 16);
+  const [system] = one.split('/');
+  return other.startsWith(`${system}/`) && one < other;
 }

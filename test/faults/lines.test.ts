@@ -2,9 +2,8 @@ import { expect, test, vi } from 'vitest';
 import { PROTOCOLS, joinAs } from '../helpers/editor.ts';
 import { memoryOf } from '../helpers/memory.ts';
 import { readMetrics } from '../helpers/metrics.ts';
-import { queryOnce } from '../helpers/postgres.ts';
+import { createDatabase, queryOnce } from '../helpers/postgres.ts';
 import { type Proxy, startProxy } from '../helpers/proxy.ts';
-import { createStorage } from '../helpers/storage.ts';
 import { type Pick, pickOf, shuffled } from '../helpers/random.ts';
 import { percentiles } from './figures.ts';
 import { Stage } from './stage.ts';
@@ -27,16 +26,22 @@ interface Scene {
 }
 
 async function setScene(seed: number, env: Record<string, string> = {}): Promise<Scene> {
-  const storage = await createStorage('postgres');
+  const { url: database } = await createDatabase();
   const proxies: Proxy[] = [];
   const between = async (url: string) => {
     const proxy = await startProxy(url);
     proxies.push(proxy);
     return proxy;
   };
-  const stage = await Stage.set({ storage, between, seed, documents: DOCUMENTS, env: { ...ROOM, ...env } });
+  const stage = await Stage.set({
+    storage: { databaseUrl: database },
+    between,
+    seed,
+    documents: DOCUMENTS,
+    env: { ...ROOM, ...env },
+  });
   const [proxy] = proxies as [Proxy];
-  return { stage, proxy, database: 'databaseUrl' in storage ? storage.databaseUrl : '' };
+  return { stage, proxy, database };
 }
 
 /** Holds when the server has a socket for everybody who is there, and nothing is left of any line that broke. */

@@ -17,6 +17,8 @@ interface Stored {
   unacked: string[];
 }
 
+const THE_DATABASE = 'the database';
+
 /** Reads documents from the database alone. The embedded one must have no server. */
 export async function readStored(ledger: Ledger, storage: Storage, documents: string[]): Promise<Stored> {
   const database = await openStorage(storage);
@@ -24,7 +26,7 @@ export async function readStored(ledger: Ledger, storage: Storage, documents: st
   for (const document of documents) {
     const doc = await rebuild(database, document);
     const lost = [...ledger.lostIn(document, doc), ...(await setAside(database, document))];
-    if (lost.length > 0) await keepEvidence(database, document, ledger, lost);
+    await keepEvidence(database, ledger, { document, copy: THE_DATABASE, doc, lost });
     stored.lost.push(...lost.map((what) => `${what} in ${document}`));
     stored.unacked.push(...ledger.unackedIn(document, doc));
   }
@@ -90,10 +92,11 @@ export async function isAllStored(
   for (const [document, docs] of copies) {
     const stored = await rebuild(database, document);
     waiting.push(...ledger.waitingIn(document, stored));
-    const lost = ledger.lostIn(document, stored);
-    if (lost.length > 0) await keepEvidence(database, document, ledger, lost);
-    for (const doc of [stored, ...docs]) {
-      expect(ledger.lostIn(document, doc), `lost in ${document}`).toEqual([]);
+    for (const [index, doc] of [stored, ...docs].entries()) {
+      const copy = [THE_DATABASE, 'a newcomer'][index] ?? 'somebody who is there';
+      const lost = ledger.lostIn(document, doc);
+      await keepEvidence(database, ledger, { document, copy, doc, lost });
+      expect(lost, `lost in ${document}, as ${copy} has it`).toEqual([]);
       expect(
         [...missingIn(doc)].filter((client) => !gone.has(client)),
         `what waits in ${document}`,
