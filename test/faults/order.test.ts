@@ -5,10 +5,11 @@ import { connectHocuspocus, connectYWebsocket } from '../helpers/clients.ts';
 import { createSignal, until } from '../helpers/deadline.ts';
 import { type Editor, PROTOCOLS, joinAs } from '../helpers/editor.ts';
 import { createStorage, openStorage, rebuild } from '../helpers/storage.ts';
+import { spawnServer } from '../helpers/server.ts';
 import { type Pick, pickOf, shuffled } from '../helpers/random.ts';
 import { Changes } from './changes.ts';
 import { makeNoise, putElement } from './edits.ts';
-import type { Ledger } from './ledger.ts';
+import { type Ledger, ROOTS } from './ledger.ts';
 import { Stage } from './stage.ts';
 import { SEED, scaled } from './run.ts';
 import { isSame } from './verdict.ts';
@@ -196,3 +197,37 @@ test(
   },
   scaled(120_000, 900_000),
 );
+
+test('[F20] what waits is told to who connects, and to who was there when it waits no more', async () => {
+  const storage = await createStorage('postgres');
+  const { url } = await spawnServer(storage);
+  const author = new Y.Doc();
+  const updates: Uint8Array[] = [];
+  author.on('update', (update: Uint8Array) => updates.push(update));
+  for (const word of ['three', 'two ', 'one ']) author.getText(ROOTS.text).insert(0, word);
+  const [first, second, third] = updates as [Uint8Array, Uint8Array, Uint8Array];
+  const holder = new Y.Doc();
+  for (const update of [first, third]) Y.applyUpdate(holder, update);
+
+  const present = connectYWebsocket(url, 'waiting');
+  await present.synced();
+  const sender = await joinAs('y-websocket', url, 'waiting');
+  sender.send(Y.encodeStateAsUpdate(holder), 'step2');
+  expect(await sender.ack()).toBe(true);
+  const late = connectYWebsocket(url, 'waiting');
+  await late.synced();
+  const database = await openStorage(storage);
+  const stored = await rebuild(database, 'waiting');
+  await database.close();
+  const waiting = `structs ${author.clientID}:[9, 13)`;
+  const lacking = (doc: Y.Doc | null) =>
+    new Changes().add(third).missingIn(new Changes().add(Y.encodeStateAsUpdate(doc as Y.Doc)));
+  expect([stored, late.doc, present.doc].map(lacking)).toEqual([[], [], [waiting]]);
+
+  sender.send(second);
+  for (const reader of [present, late]) {
+    await reader.sees((doc) => isSame(doc, author));
+    expect(reader.doc.store.pendingStructs).toBeNull();
+    reader.destroy();
+  }
+});
