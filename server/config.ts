@@ -24,6 +24,16 @@ function isOrigin(text: string): boolean {
   return URL.parse(text)?.origin === text;
 }
 
+function isRedis(text: string): boolean {
+  return ['redis:', 'rediss:'].includes(URL.parse(text)?.protocol ?? '');
+}
+
+/** From the environment it is text. */
+const flag = z.preprocess(
+  (value) => (value === 'true' ? true : value === 'false' ? false : value),
+  z.boolean().default(false),
+);
+
 /** An array, or text with commas in between. */
 const listOf = (isGood: (text: string) => boolean, problem: string) =>
   z.preprocess(
@@ -60,6 +70,22 @@ const table = {
     'DATABASE_URL',
     z.url({ protocol: /^postgres(ql)?$/ }).optional(),
     'Postgres 15 or newer, as postgres://user:password@host:port/database',
+  ),
+  redisUrl: setting(
+    'REDIS_URL',
+    listOf(isRedis, 'a Redis looks like redis://user:password@host:port, or rediss://… with TLS'),
+    'Redis, for several instances on one Postgres: redis://user:password@host:port, or rediss://… with TLS; with commas in between, nodes of a cluster or Sentinels',
+  ),
+  redisCluster: setting('REDIS_CLUSTER', flag, 'true when REDIS_URL names nodes of a Redis Cluster'),
+  redisSentinel: setting(
+    'REDIS_SENTINEL',
+    z.string().min(1).optional(),
+    'name of the master, when REDIS_URL names Sentinels',
+  ),
+  redisPrefix: setting(
+    'REDIS_PREFIX',
+    z.string().min(1).default('indelible'),
+    'of the names of all channels; installations that share a Redis need different ones',
   ),
   jwtSecret: setting(
     'JWT_SECRET',
@@ -269,12 +295,33 @@ function refuseWrongCombinations(settings: Settings): void {
     !hasKey(settings) && (jwtIssuer !== undefined || jwtAudience !== undefined),
     'JWT_ISSUER (jwtIssuer) and JWT_AUDIENCE (jwtAudience) say nothing without JWT_SECRET or JWKS_URL',
   );
+  refuseWrongRedis(settings);
   if (limitConnections === undefined) return;
   const possible = possibleConnections();
   refuseIf(
     limitConnections > possible,
     `LIMIT_CONNECTIONS (limitConnections) ${limitConnections}: the limit of open files allows ${possible} sockets; raise ` +
       `that first (ulimit -n, LimitNOFILE)`,
+  );
+}
+
+function refuseWrongRedis({ redisUrl, redisCluster, redisSentinel, databaseUrl }: Settings): void {
+  const isOne = !redisCluster && redisSentinel === undefined;
+  refuseIf(
+    redisUrl !== undefined && databaseUrl === undefined,
+    'REDIS_URL (redisUrl) is for several instances on one Postgres: set DATABASE_URL (databaseUrl) too',
+  );
+  refuseIf(
+    redisUrl === undefined && !isOne,
+    'REDIS_CLUSTER (redisCluster) and REDIS_SENTINEL (redisSentinel) say nothing without REDIS_URL',
+  );
+  refuseIf(
+    redisCluster && redisSentinel !== undefined,
+    'Redis is a cluster or has Sentinels: REDIS_CLUSTER (redisCluster) or REDIS_SENTINEL (redisSentinel), not both',
+  );
+  refuseIf(
+    isOne && (redisUrl?.length ?? 1) !== 1,
+    'REDIS_URL (redisUrl) names one Redis, unless REDIS_CLUSTER or REDIS_SENTINEL says that it is more',
   );
 }
 

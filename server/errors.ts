@@ -91,6 +91,11 @@ const table = {
     closeCode: 1013,
     text: 'the client does not read what it is sent, and is cut off; connect again',
   },
+  disconnected: {
+    status: 503,
+    closeCode: 1012,
+    text: 'a program of the server has closed the connection; connect again',
+  },
   draining: { status: 503, closeCode: 1012, text: 'the server is restarting; connect again' },
   internal_error: { status: 500, closeCode: 1011, text: 'a mistake of the server; its log says more' },
   schema_too_new: {

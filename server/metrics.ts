@@ -140,6 +140,44 @@ export class Metrics {
     ...this.#in,
   });
 
+  readonly subscribedDocuments = new Gauge({
+    name: 'indelible_subscribed_documents',
+    help: 'Documents of which this instance hears what others say',
+    ...this.#in,
+  });
+  readonly relays = new Counter({
+    name: 'indelible_relays_total',
+    help: 'Messages with edits to other instances; what a turn of the event loop brings to a document is one',
+    ...this.#in,
+  });
+  readonly relaySeconds = new Histogram({
+    name: 'indelible_relay_latency_seconds',
+    help: 'From the sending of an edit by another instance to its arrival here, by the clocks of both',
+    buckets: LATENCY_BUCKETS,
+    ...this.#in,
+  });
+  readonly redisRoundTripSeconds = new Histogram({
+    name: 'indelible_redis_round_trip_seconds',
+    help: 'From a heartbeat to its arrival back here through Redis',
+    buckets: LATENCY_BUCKETS,
+    ...this.#in,
+  });
+  readonly redisReconnects = new Counter({
+    name: 'indelible_redis_reconnects_total',
+    help: 'How often Redis was there again, the first time included',
+    ...this.#in,
+  });
+  readonly degradedSeconds = new Counter({
+    name: 'indelible_redis_degraded_seconds_total',
+    help: 'Seconds without Redis, in which people at other instances are seen later',
+    ...this.#in,
+  });
+  readonly gaps = new Counter({
+    name: 'indelible_gaps_repaired_total',
+    help: 'Documents that were compared with other instances, since something they said had not arrived',
+    ...this.#in,
+  });
+
   /** All metrics in the Prometheus text format, those of the process included. */
   async text(): Promise<string> {
     processRegistry ??= startProcessMetrics();

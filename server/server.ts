@@ -6,6 +6,8 @@ import { allowEverybody, authorizeByProgram, type Authorize } from './auth/grant
 import { authorizeByToken } from './auth/tokens.ts';
 import { isLoopback, originsAllowed } from './auth/origins.ts';
 import { Revocations, type RevocationRequest } from './auth/revocations.ts';
+import { ALONE, type Cluster, type ConnectionsOf } from './cluster/cluster.ts';
+import { RedisCluster } from './cluster/redis-cluster.ts';
 import {
   hasKey,
   possibleConnections,
@@ -15,6 +17,7 @@ import {
 } from './config.ts';
 import { IndelibleError } from './errors.ts';
 import { Hub, type HubLimits } from './documents/hub.ts';
+import { LogFollower } from './documents/log-follower.ts';
 import type { OnLoad } from './documents/on-load.ts';
 import { Revoker } from './documents/revoker.ts';
 import { Http } from './gateway/http.ts';
@@ -27,6 +30,8 @@ import { Metrics } from './metrics.ts';
 import { DatabaseProbe } from './storage/database-probe.ts';
 import { openDatabase, type Database } from './storage/database.ts';
 import { DocumentStore } from './storage/document-store.ts';
+import { InstanceRegistry } from './storage/instance-registry.ts';
+import { LogReader } from './storage/log-reader.ts';
 import { migrate } from './storage/migrate.ts';
 import { RevocationStore } from './storage/revocation-store.ts';
 import { UpdateLog } from './storage/update-log.ts';
@@ -63,12 +68,18 @@ export interface Server {
   listen(): Promise<{ port: number; url: string }>;
   /**
    * Takes access back: everything of a user, everybody's access to a document, or that of one user to one document. Sockets
-   * close with 4403, and tokens issued before are refused; other instances on the same database follow within 5 s. Tokens
-   * say when they were issued in whole seconds: one issued in the second of this call counts as issued before it.
+   * close with 4403, and tokens issued before are refused; other instances on the same database follow at once, and within 5 s
+   * without Redis. Tokens say when they were issued in whole seconds: one issued in the second of this call counts as issued before it.
    * @throws {@link IndelibleError} `bad_revocation`, `bad_name`; what `pg` throws when the database does not answer, and
    * then nothing is revoked
    */
   revoke(request: RevocationRequest): Promise<void>;
+  /**
+   * Closes connections, at other instances too if Redis is there: everybody's to a document, all of a user, or those of one user to
+   * one document. Nothing is taken back: their clients may come back at once, with what they have not told yet.
+   * @throws {@link IndelibleError} `bad_revocation` when it names neither
+   */
+  disconnect(whose: ConnectionsOf): void;
   /**
    * Refuses new sockets, closes the open ones over `drainMs`, commits what is queued, and stops. After `shutdownMs`, or
    * once `signal` is aborted, it stops at once. Calling it again returns the same promise.
@@ -109,11 +120,15 @@ function assemble(settings: Settings, options: ServerOptions, database: Database
     events: {
       committed: (sequence, documents) => hub.committed(sequence, documents),
       full: (isFull) => sockets.pause(isFull),
-      refused: (document, error) => hub.refused(document, error),
+      refused: (document, error) => {
+        cluster.refused();
+        hub.refused(document, error);
+      },
     },
     log,
     metrics,
   });
+  const cluster = clusterOf(settings, log, metrics);
   const store = new DocumentStore(database.queries, log, metrics);
   const revocations = new Revocations();
   const access = new Access(authorizer(settings, options.auth, log), revocations);
@@ -122,18 +137,33 @@ function assemble(settings: Settings, options: ServerOptions, database: Database
   const hub = new Hub({
     store,
     updateLog,
+    cluster,
     access,
     onLoad: options.onLoad,
+    // Does not reject.
+    onRevoked: () => void revoker.catchUp(),
     limits: hubLimitsOf(settings),
     counts,
     log,
     metrics,
   });
   database.history.onReplaced(() => hub.databaseReplaced());
+  const follower =
+    cluster === ALONE
+      ? undefined
+      : new LogFollower({
+          cluster,
+          registry: new InstanceRegistry(database.queries, cluster.instance),
+          reader: new LogReader(database.queries),
+          documents: () => [...hub.documents()].map(({ name }) => name),
+          onCommitted: (updates) => hub.takeCommitted(updates),
+          log,
+        });
   const revoker = new Revoker({
     store: new RevocationStore(database.queries),
     revocations,
     hub,
+    cluster,
     log,
   });
   const allowsOrigin = originsAllowed(settings.allowedOrigins, isOpen(settings, options));
@@ -155,6 +185,10 @@ function assemble(settings: Settings, options: ServerOptions, database: Database
   const health = {
     isDraining: () => isDraining,
     isDatabaseThere: async () => !updateLog.isFailing && (await probe.answers()),
+    redis: () => {
+      if (settings.redisUrl === undefined) return 'not configured' as const;
+      return cluster.isThere ? ('there' as const) : ('away' as const);
+    },
   };
   const listener = getRequestListener(createApp({ health, metrics, access, allowsOrigin, log }).fetch);
   // Cannot reject: it answers errors itself.
@@ -179,21 +213,41 @@ function assemble(settings: Settings, options: ServerOptions, database: Database
     updateLog.close();
     sockets.close();
     const patience = outcome === 'late' ? 0 : FORCED_CLOSE_MS;
-    await withDeadline(Promise.all([http.close(), store.close(), database.close()]), patience, signal);
+    const parts = [
+      http.close(),
+      cluster.close(),
+      follower?.close() ?? Promise.resolve(),
+      store.close(),
+      database.close(),
+    ];
+    await withDeadline(Promise.all(parts), patience, signal);
     return { unwritten };
   };
   let closing: Promise<CloseResult> | undefined;
   return {
     listen: async () => {
       await revoker.start();
+      await follower?.start();
       const port = await http.listen(settings.port, settings.host);
       const url = `http://${settings.host.includes(':') ? `[${settings.host}]` : settings.host}:${port}`;
       log.info({ url, database: database.kind }, 'listening');
       return { port, url };
     },
     revoke: (request) => revoker.revoke(request),
+    disconnect: (whose) => {
+      if (whose.document === undefined && whose.user === undefined)
+        throw new IndelibleError('bad_revocation', 'it names neither');
+      hub.disconnect(whose);
+      cluster.disconnect(whose);
+    },
     close: (signal) => (closing ??= close(signal)),
   };
+}
+
+function clusterOf(settings: Settings, log: Log, metrics: Metrics): Cluster {
+  const { redisUrl: urls, redisCluster: isCluster, redisSentinel: sentinel, redisPrefix: prefix } = settings;
+  if (urls === undefined) return ALONE;
+  return new RedisCluster({ address: { urls, isCluster, sentinel }, prefix, log, metrics });
 }
 
 /** TCP connections of HTTP beside the sockets. */

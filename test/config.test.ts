@@ -3,6 +3,8 @@ import { describeSettings, resolveSettings, settingsFromEnvironment } from '../s
 import { IndelibleError } from '../server/errors.ts';
 import { SECRET } from './helpers/tokens.ts';
 
+const ON_POSTGRES = { DATABASE_URL: 'postgres://db/notes' };
+
 function problemWith(options: object): string {
   try {
     resolveSettings(options);
@@ -56,6 +58,9 @@ describe('settings', () => {
     ['JWKS_URL', 'login.example/keys'],
     ['JWKS_URL', 'file:///etc/keys'],
     ['AUTH', 'off'],
+    ['REDIS_URL', 'r:6379'],
+    ['REDIS_URL', 'redis://r, http://s'],
+    ['REDIS_CLUSTER', 'yes'],
     ['ALLOWED_ORIGINS', 'https://app.example/path'],
     ['ALLOWED_ORIGINS', '*'],
     ['LIMIT_AUTH_MS', '0'],
@@ -102,6 +107,14 @@ describe('settings', () => {
       { JWT_SECRET: SECRET, JWKS_URL: 'https://login.example/keys' },
       /JWT_SECRET .* or JWKS_URL .*, not both/,
     ],
+    ['Redis without Postgres', { REDIS_URL: 'redis://r' }, /REDIS_URL .*set DATABASE_URL/],
+    ['kinds of Redis without one', { REDIS_CLUSTER: 'true' }, /REDIS_CLUSTER .*without REDIS_URL/],
+    [
+      'a cluster with Sentinels',
+      { ...ON_POSTGRES, REDIS_URL: 'redis://r', REDIS_CLUSTER: 'true', REDIS_SENTINEL: 'm' },
+      /not both/,
+    ],
+    ['two that are no cluster', { ...ON_POSTGRES, REDIS_URL: 'redis://r,redis://s' }, /names one Redis/],
     ['a key that nobody needs', { JWT_SECRET: SECRET, AUTH: 'none' }, /AUTH=none .*leave one out/],
     ['keys that nobody needs', { JWKS_URL: 'https://login.example/keys', AUTH: 'none' }, /AUTH=none/],
     [

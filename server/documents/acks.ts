@@ -1,15 +1,24 @@
 import { failpoint } from '../failpoints.ts';
 
+/** What is committed, or has to be: numbers up to which everything is. */
+export interface Durable {
+  /** Of the update log. */
+  readonly sequence: number;
+  /** Of the updates of other instances that the document has received. */
+  readonly relayed: number;
+}
+
 /** Acks that a connection is owed for consecutive frames with one outcome. */
 interface Run {
-  /** The update log must have committed up to here; `REFUSED` when the frames were refused. */
-  readonly sequence: number;
+  /** What must be committed; the sequence is `REFUSED` when the frames were refused. */
+  readonly due: Durable;
   count: number;
   /** When the first of the frames arrived, in milliseconds of `performance.now()`. */
   readonly since: number;
 }
 
 const REFUSED = -1;
+const REFUSAL: Durable = { sequence: REFUSED, relayed: 0 };
 
 /**
  * The acks that one connection is owed: one for each update and step 2 frame, in the order of the frames, each when
@@ -30,18 +39,18 @@ export class Acks {
     this.#onAck = onAck;
   }
 
-  /** Owes an ack for a frame: due when the update log has committed up to `sequence`. */
-  owe(sequence: number, since: number): void {
+  /** Owes an ack for a frame, due when all of this is committed. */
+  owe(due: Durable, since: number): void {
     const last = this.#runs.at(-1);
-    // Frames that brought nothing new have the number of their predecessor: counting them keeps this short while
+    // Frames that brought nothing new have the numbers of their predecessor: counting them keeps this short while
     // Postgres is away.
-    if (last?.sequence === sequence) last.count += 1;
-    else this.#runs.push({ sequence, count: 1, since });
+    if (last?.due.sequence === due.sequence && last.due.relayed === due.relayed) last.count += 1;
+    else this.#runs.push({ due, count: 1, since });
   }
 
   /** Owes a refusal, which waits for its turn. */
   oweRefusal(since: number): void {
-    this.owe(REFUSED, since);
+    this.owe(REFUSAL, since);
   }
 
   get isEmpty(): boolean {
@@ -49,10 +58,11 @@ export class Acks {
   }
 
   /** Sends what is due. */
-  settle(committed: number): void {
+  settle(committed: Durable): void {
     let settled = 0;
-    for (const { sequence, count, since } of this.#runs) {
-      if (sequence > committed) break;
+    for (const { due, count, since } of this.#runs) {
+      const { sequence, relayed } = due;
+      if (sequence > committed.sequence || relayed > committed.relayed) break;
       settled += 1;
       failpoint('ack.before');
       for (let sent = 0; sent < count; sent += 1) this.#send(sequence !== REFUSED);

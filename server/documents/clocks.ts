@@ -7,7 +7,8 @@ const REMEMBERED_CLOCKS = 1_000;
 const REMEMBERED_STAMPS = 64;
 const REMEMBERED_STAMP_CHARACTERS = 64 * 1024;
 
-interface Change {
+/** Whose state has changed. */
+export interface Change {
   readonly added: readonly number[];
   readonly updated: readonly number[];
   readonly removed: readonly number[];

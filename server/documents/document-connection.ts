@@ -46,7 +46,7 @@ export interface ConnectionHub {
   /** In which answers are sent. */
   readonly turns: Turns;
   append(open: OpenDocument, update: Uint8Array, author: string | null): void;
-  settle(acks: Acks): void;
+  settle(acks: Acks, open: OpenDocument): void;
   forget(acks: Acks): void;
   rebuild(open: OpenDocument, error: unknown): void;
 }
@@ -220,7 +220,7 @@ export class DocumentConnection {
     const shape = this.#check(update);
     if (shape === null) return;
     if (this.connection.readOnly) {
-      if (step === SyncStep.Missing && this.open.contains(update)) this.#owe(this.open.lastSequence, since);
+      if (step === SyncStep.Missing && this.open.contains(update)) this.#owe(since);
       else this.#refuse(since);
       return;
     }
@@ -240,18 +240,18 @@ export class DocumentConnection {
       this.#hub.append(this.open, news, this.user);
       this.open.observeDelivery(since, this.#hub.metrics.deliverySeconds);
     }
-    this.#owe(this.open.lastSequence, since);
+    this.#owe(since);
   }
 
-  #owe(sequence: number, since: number): void {
-    this.#acks.owe(sequence, since);
-    this.#hub.settle(this.#acks);
+  #owe(since: number): void {
+    this.#acks.owe(this.open.due, since);
+    this.#hub.settle(this.#acks, this.open);
   }
 
   #refuse(since: number): void {
     this.#hub.metrics.refused.inc({ code: 'read_only' });
     this.#acks.oweRefusal(since);
-    this.#hub.settle(this.#acks);
+    this.#hub.settle(this.#acks, this.open);
   }
 
   #check(update: Uint8Array): UpdateShape | null {

@@ -1,18 +1,21 @@
 import * as Y from 'yjs';
 import type { Access, Decision } from '../auth/access.ts';
+import type { Cluster, ConnectionsOf } from '../cluster/cluster.ts';
 import { IndelibleError, messageOf } from '../errors.ts';
 import type { Limits } from '../limits.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Wire } from '../protocol/wire.ts';
 import type { DocumentStore } from '../storage/document-store.ts';
+import type { CommittedUpdate } from '../storage/log-reader.ts';
 import { isTransient } from '../storage/sql-errors.ts';
 import { applyStored, type StoredDocument } from '../storage/stored-document.ts';
 import type { UpdateLog } from '../storage/update-log.ts';
-import type { Acks } from './acks.ts';
+import type { Acks, Durable } from './acks.ts';
 import { Host, LoadAgain, Refusal, type ClientConnection, type Document, type Extension } from './host.ts';
 import type { OnLoad } from './on-load.ts';
 import { OpenDocument, type DocumentLimits } from './open-document.ts';
+import { Relay, type RelayHub } from './relay.ts';
 import { Session, type HubSocket, type SessionHub, type SessionLimits } from './session.ts';
 import { Turns } from './turns.ts';
 import { checkUpdate } from './update-check.ts';
@@ -32,8 +35,11 @@ export interface HubLimits extends SessionLimits {
 export interface HubOptions {
   readonly store: DocumentStore;
   readonly updateLog: UpdateLog;
+  readonly cluster: Cluster;
   readonly access: Access;
   readonly onLoad: OnLoad | undefined;
+  /** Access was taken back at another instance, which has stored that. */
+  readonly onRevoked: () => void;
   readonly limits: HubLimits;
   readonly counts: Limits;
   readonly log: Log;
@@ -46,7 +52,7 @@ interface SessionContext {
 }
 
 /** Where connections, documents and the update log meet. */
-export class Hub implements SessionHub {
+export class Hub implements SessionHub, RelayHub {
   readonly limits: HubLimits;
   readonly counts: Limits;
   readonly access: Access;
@@ -56,8 +62,10 @@ export class Hub implements SessionHub {
   readonly waitingRoom: WaitingRoom;
   readonly #options: HubOptions;
   readonly #host: Host;
+  readonly #relay: Relay;
   readonly #documents = new Map<string, OpenDocument>();
-  readonly #owed = new Set<Acks>();
+  /** Acks that are due later, and of which document. */
+  readonly #owed = new Map<Acks, OpenDocument>();
   readonly #retiring = new Map<string, { gone: Promise<void>; resolve: () => void }>();
   #isClosed = false;
   #onEmpty: (() => void) | undefined;
@@ -70,6 +78,7 @@ export class Hub implements SessionHub {
     this.access = options.access;
     this.log = options.log;
     this.metrics = options.metrics;
+    this.#relay = new Relay(options.cluster, this);
     options.store.onSetAside((name) => this.#writeAgain(name));
     this.#host = new Host({
       extension: this.#hooks(),
@@ -107,16 +116,56 @@ export class Hub implements SessionHub {
     }
   }
 
-  /** Writes an applied update to the log. */
+  /** Closes connections, whose clients may come back. */
+  disconnect({ document: name, user }: ConnectionsOf): void {
+    for (const open of this.#documents.values()) {
+      if (name !== undefined && name !== open.name) continue;
+      for (const { context } of open.document.getConnections())
+        (context as SessionContext).session.disconnect(open.name, user);
+    }
+  }
+
+  onRevoked(): void {
+    this.#options.onRevoked();
+  }
+
+  opened(name: string): OpenDocument | undefined {
+    const open = this.#documents.get(name);
+    return open?.isSpoilt === true ? undefined : open;
+  }
+
+  documents(): Iterable<OpenDocument> {
+    return this.#documents.values();
+  }
+
+  /** Writes an applied update to the log, and tells other instances. */
   append(open: OpenDocument, update: Uint8Array, author: string | null): void {
+    this.write(open, update, author);
+    this.#relay.tell(open, update);
+  }
+
+  write(open: OpenDocument, update: Uint8Array, author: string | null): void {
     open.lastSequence = this.#options.updateLog.append(open.name, update, author);
     open.countTail(update.byteLength);
   }
 
-  /** Sends the acks that are due now, and the others when their updates are committed. */
-  settle(acks: Acks): void {
-    acks.settle(this.#options.updateLog.committed);
-    if (!acks.isEmpty) this.#owed.add(acks);
+  confirm(open: OpenDocument): void {
+    open.lastSequence = this.#options.updateLog.confirm();
+  }
+
+  /** Takes in what other instances have committed, and could not tell. */
+  takeCommitted(updates: readonly CommittedUpdate[]): void {
+    this.#relay.takeCommitted(updates);
+  }
+
+  /** Sends the acks that are due now, and the others when what they wait for is committed. */
+  settle(acks: Acks, open: OpenDocument): void {
+    acks.settle(this.#durable(open));
+    if (!acks.isEmpty) this.#owed.set(acks, open);
+  }
+
+  #durable({ relayed }: OpenDocument): Durable {
+    return { sequence: this.#options.updateLog.committed, relayed: relayed.durable };
   }
 
   /** The connection is gone: its acks are owed to nobody. */
@@ -126,9 +175,15 @@ export class Hub implements SessionHub {
 
   /** The update log has committed everything up to `sequence`. */
   committed(sequence: number, documents: Iterable<string>): void {
-    for (const acks of this.#owed) {
+    this.#relay.logCommitted(sequence);
+    this.settleAll();
+    for (const name of documents) this.#host.unloadIfUnused(name);
+  }
+
+  settleAll(): void {
+    for (const [acks, open] of this.#owed) {
       try {
-        acks.settle(sequence);
+        acks.settle(this.#durable(open));
       } catch (error) {
         // Others are owed theirs.
         this.log.error({ err: error }, 'an ack could not be sent');
@@ -136,7 +191,6 @@ export class Hub implements SessionHub {
       }
       if (acks.isEmpty) this.#owed.delete(acks);
     }
-    for (const name of documents) this.#host.unloadIfUnused(name);
   }
 
   /** Postgres will not take the updates of a document: what is in memory is more than can ever be durable. */
@@ -177,6 +231,7 @@ export class Hub implements SessionHub {
    */
   async close(): Promise<void> {
     this.#isClosed = true;
+    this.#relay.close();
     if (this.#documents.size > 0) await new Promise<void>((resolve) => (this.#onEmpty = resolve));
   }
 
@@ -230,12 +285,14 @@ export class Hub implements SessionHub {
 
   async #load(document: Document): Promise<void> {
     const stop = this.metrics.loadSeconds.startTimer();
+    this.#relay.join(document.name);
     try {
       const stored = (await this.#read(document.name)) ?? (await this.#create(document.name));
       if (stored !== null) await this.#fill(document, stored);
-      this.#opened(document, stored);
+      await this.#relay.catchUp(this.#open(document, stored));
       stop();
     } catch (error) {
+      this.#relay.leave(document.name, undefined);
       // Hocuspocus would leave it behind, with the timer of its awareness.
       document.destroy();
       throw error;
@@ -251,17 +308,19 @@ export class Hub implements SessionHub {
     }
   }
 
-  #opened(document: Document, stored: StoredDocument | null): void {
+  #open(document: Document, stored: StoredDocument | null): OpenDocument {
     const { name } = document;
     const open: OpenDocument = new OpenDocument(document, stored, {
       limits: this.limits.document,
       onUpdate: (update, origin) => this.append(open, update, authorOf(origin)),
+      onPresence: (ids) => this.#relay.tellPresence(open, ids),
     });
     if (stored !== null) this.#options.updateLog.remember(name, stored.id);
     // Who repeats what was stored is acknowledged without a row, so the document itself has to be confirmed first.
-    if (stored?.isReplicated === true) open.lastSequence = this.#options.updateLog.confirm();
+    if (stored?.isReplicated === true) this.confirm(open);
     this.#documents.set(name, open);
     this.metrics.documents.set(this.#documents.size);
+    return open;
   }
 
   /** The first content of a document comes from `onLoad`; of all instances that ask at once, one stores it. */
@@ -337,6 +396,7 @@ export class Hub implements SessionHub {
   }
 
   #unloaded(name: string): void {
+    this.#relay.leave(name, this.#documents.get(name));
     this.#documents.delete(name);
     this.metrics.documents.set(this.#documents.size);
     this.#options.updateLog.forget(name);

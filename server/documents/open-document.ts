@@ -1,7 +1,9 @@
 import * as Y from 'yjs';
 import { applyUpdate, sameBytes, type StoredDocument } from '../storage/stored-document.ts';
+import type { Durable } from './acks.ts';
 import type { Document } from './host.ts';
 import { Presence, type PresenceLimits } from './presence.ts';
+import { RelayedUpdates } from './relayed-updates.ts';
 import { StateAnswers } from './state-answers.ts';
 import type { UpdateShape } from './update-check.ts';
 import { weigh, type WeighedUpdate } from './weighed-update.ts';
@@ -29,6 +31,8 @@ export class OpenDocument {
   readonly document: Document;
   readonly presence: Presence;
   readonly answers: StateAnswers;
+  /** What other instances have brought, and nobody has confirmed. */
+  readonly relayed = new RelayedUpdates();
   /** Number of the last update of this document in the update log; everything up to it is what the document holds. */
   lastSequence = 0;
   /** Set when an update threw: what is in memory can no longer be trusted, and nobody may attach to it. */
@@ -44,15 +48,20 @@ export class OpenDocument {
   #minRows = FOLD_MIN_ROWS;
 
   /**
-   * @param onUpdate - called with every change that did not come through {@link apply}
+   * @param options - `onUpdate` is called with every change that did not come through {@link apply}, `onPresence` with those who
+   * are connected here, or were until now, and whose presence has changed
    */
   constructor(
     document: Document,
     stored: StoredDocument | null,
-    options: { onUpdate: (update: Uint8Array, origin: unknown) => void; limits: DocumentLimits },
+    options: {
+      onUpdate: (update: Uint8Array, origin: unknown) => void;
+      onPresence: (ids: number[]) => void;
+      limits: DocumentLimits;
+    },
   ) {
     this.document = document;
-    this.presence = new Presence(document, options.limits.presence);
+    this.presence = new Presence(document, options.limits.presence, options.onPresence);
     this.answers = new StateAnswers(document);
     this.#limits = options.limits;
     const tail = stored?.tail ?? [];
@@ -87,7 +96,7 @@ export class OpenDocument {
   }
 
   /**
-   * Applies an update of a client.
+   * Applies an update of a client, or of another instance.
    * @returns the bytes that the log needs so that this edit can be rebuilt; `null` when it brought nothing new
    * @throws whatever Yjs throws; the document may have been changed in part then
    */
@@ -113,6 +122,11 @@ export class OpenDocument {
     if (isPending || isClaimed) return bytes.slice();
     if (captured.length <= 1) return captured[0] ?? null;
     return Y.mergeUpdates(captured);
+  }
+
+  /** What an ack of a frame that is handled now has to wait for: everything that the document holds. */
+  get due(): Durable {
+    return { sequence: this.lastSequence, relayed: this.relayed.received };
   }
 
   /** Whether an update is kept aside because its predecessors are missing. */

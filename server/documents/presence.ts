@@ -1,7 +1,14 @@
-import { applyAwarenessUpdate, encodeAwarenessUpdate } from 'y-protocols/awareness';
+import { applyAwarenessUpdate, encodeAwarenessUpdate, removeAwarenessStates } from 'y-protocols/awareness';
 import { IndelibleError } from '../errors.ts';
-import { LEFT, identified, readPresence, writePresence, type PresenceEntry } from '../protocol/presence.ts';
-import { Clocks } from './clocks.ts';
+import {
+  LEFT,
+  identified,
+  readPresence,
+  userOf,
+  writePresence,
+  type PresenceEntry,
+} from '../protocol/presence.ts';
+import { Clocks, type Change } from './clocks.ts';
 import type { Connection, Document } from './host.ts';
 
 /** A connection, and whose it is. */
@@ -18,6 +25,9 @@ export interface PresenceLimits {
   /** Characters of one state as JSON. */
   readonly bytes: number;
 }
+
+/** Origin of what other instances say. */
+const RELAYED = { source: 'redis' } as const;
 
 interface Owner extends Speaker {
   /** The clock of what it said last. */
@@ -37,6 +47,9 @@ interface Owner extends Speaker {
  *   the same user, since a client that reconnects may be back before the end of its old socket is noticed.
  * - without one, if nobody owns it and the state is news: a client that has something to say later than at the start, or
  *   a tab that repeats another one whose own socket is still on its way. That one takes over when it introduces itself.
+ *
+ * What another instance says of its people has passed the same there. Who has moved to another instance is theirs as soon as they
+ * say something newer.
  */
 export class Presence {
   readonly #document: Document;
@@ -46,11 +59,21 @@ export class Presence {
   /** The id with which a connection introduced itself. */
   readonly #homes = new WeakMap<Connection, number>();
   readonly #met = new WeakSet<Connection>();
+  /** Who is connected to another instance, and to which. */
+  readonly #elsewhere = new Map<number, string>();
 
-  constructor(document: Document, limits: PresenceLimits) {
+  /** @param onChange - told whose state has changed of those who are connected here, or were until now */
+  constructor(document: Document, limits: PresenceLimits, onChange: (ids: number[]) => void) {
     this.#document = document;
     this.#limits = limits;
     this.#clocks = new Clocks(document);
+    document.awareness.on('update', ({ added, updated, removed }: Change, origin: unknown) => {
+      if (origin === RELAYED) return;
+      const ids = [...added, ...updated, ...removed].filter((id) => !this.#elsewhere.has(id));
+      // Somebody who was not heard of for too long.
+      for (const id of removed) this.#elsewhere.delete(id);
+      if (ids.length > 0) onChange(ids);
+    });
   }
 
   /**
@@ -92,6 +115,99 @@ export class Presence {
     return encodeAwarenessUpdate(awareness, [...awareness.getStates().keys()]);
   }
 
+  /** Those who are connected here. */
+  ownIds(): number[] {
+    const states = this.#document.awareness.getStates();
+    return [...this.#owners.keys()].filter((id) => states.has(id));
+  }
+
+  /** Of these, some of whom may have left. */
+  encodeThose(ids: readonly number[]): Uint8Array {
+    const { awareness } = this.#document;
+    return encodeAwarenessUpdate(
+      awareness,
+      ids.filter((id) => awareness.meta.has(id)),
+    );
+  }
+
+  /**
+   * Takes what another instance says of its people.
+   * @throws when it does not decode
+   */
+  receiveRelayed(update: Uint8Array, instance: string): void {
+    this.#relayed(readPresence(update, EVERYBODY), instance);
+  }
+
+  /**
+   * Takes what another instance says of all its people.
+   * @throws when it does not decode
+   */
+  replaceRelayed(update: Uint8Array, instance: string): void {
+    const entries = readPresence(update, EVERYBODY);
+    const there = new Set(entries.map(({ id }) => id));
+    this.#forget(instance, (id) => !there.has(id));
+    this.#relayed(entries, instance);
+  }
+
+  /** An instance has ended: its people are gone until they come back. */
+  forgetInstance(instance: string): void {
+    this.#forget(instance, EVERYBODY);
+  }
+
+  #forget(instance: string, isGone: (id: number) => boolean): void {
+    const gone = [...this.#elsewhere].filter(([id, where]) => where === instance && isGone(id));
+    const ids = gone.map(([id]) => id);
+    for (const id of ids) this.#elsewhere.delete(id);
+    removeAwarenessStates(this.#document.awareness, ids, RELAYED);
+  }
+
+  #relayed(entries: readonly PresenceEntry[], instance: string): void {
+    const accepted = entries.filter((entry) => this.#isToldBy(instance, entry));
+    if (accepted.length === 0) return;
+    for (const { id, state } of accepted) {
+      if (state === LEFT) this.#elsewhere.delete(id);
+      else this.#elsewhere.set(id, instance);
+    }
+    applyAwarenessUpdate(this.#document.awareness, writePresence(accepted), RELAYED);
+    this.#clocks.forgetOld();
+  }
+
+  #isToldBy(instance: string, entry: PresenceEntry): boolean {
+    const { id, state } = entry;
+    const owner = this.#owners.get(id);
+    if (owner === undefined) {
+      const where = this.#elsewhere.get(id) ?? instance;
+      return where === instance || (state !== LEFT && this.#clocks.isNews(entry));
+    }
+    if (state === LEFT) {
+      // Who has left another instance, and is here: others may take that for the end.
+      this.#sayAgain([entry]);
+      return false;
+    }
+    const isTheSame = owner.user === null || owner.user === userOf(entry);
+    if (!isTheSame || !this.#clocks.isNews(entry)) return false;
+    this.#owners.delete(id);
+    this.#document.connections.get(owner.connection)?.clients.delete(id);
+    return true;
+  }
+
+  /** Says that they are here of all who are: others may have let them go. */
+  sayAllAgain(): void {
+    this.#sayAgain(this.ownIds().map((id) => ({ id, clock: 0 })));
+  }
+
+  /** With clocks above those with which others may have let them go. */
+  #sayAgain(left: readonly Pick<PresenceEntry, 'id' | 'clock'>[]): void {
+    const { awareness } = this.#document;
+    const entries = left.flatMap(({ id, clock }) => {
+      const state = awareness.getStates().get(id);
+      if (state === undefined) return [];
+      const known = awareness.meta.get(id)?.clock ?? 0;
+      return [{ id, clock: Math.max(clock, known) + 1, state: JSON.stringify(state) }];
+    });
+    if (entries.length > 0) applyAwarenessUpdate(awareness, writePresence(entries), null);
+  }
+
   /** Gives up the ids of a connection that has closed; Hocuspocus has removed their states. */
   release(connection: Connection): void {
     for (const [id, owner] of this.#owners) if (owner.connection === connection) this.#owners.delete(id);
@@ -107,6 +223,7 @@ export class Presence {
     if (owner !== undefined) this.#document.connections.get(owner.connection)?.clients.delete(entry.id);
     this.#document.connections.get(connection)?.clients.add(entry.id);
     this.#owners.set(entry.id, { connection, user: speaker.user, said: -1 });
+    this.#elsewhere.delete(entry.id);
   }
 
   /** Also false for what an owner has said before: a HocuspocusProvider may send its first state again later. */
@@ -121,6 +238,7 @@ export class Presence {
 
   /** Whether another user has introduced themselves by this id. */
   #isTaken({ user }: Speaker, id: number): boolean {
+    if (this.#elsewhere.has(id)) return user !== null && user !== userOf(this.#stateOf(id));
     const owner = this.#owners.get(id);
     return owner !== undefined && owner.user !== user && this.#homes.get(owner.connection) === id;
   }
@@ -131,9 +249,15 @@ export class Presence {
     return isMineToTake && this.#clocks.isNews(entry);
   }
 
+  #stateOf(id: number): { readonly state: string } {
+    return { state: JSON.stringify(this.#document.awareness.getStates().get(id) ?? null) };
+  }
+
   #owned(connection: Connection): number {
     let count = 0;
     for (const owner of this.#owners.values()) if (owner.connection === connection) count += 1;
     return count;
   }
 }
+
+const EVERYBODY = (): boolean => true;

@@ -1,11 +1,12 @@
 import { isDocumentName, isUserId } from '../auth/names.ts';
 import type { Revocation, RevocationRequest, Revocations } from '../auth/revocations.ts';
+import type { Cluster } from '../cluster/cluster.ts';
 import { IndelibleError, messageOf } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { RevocationStore } from '../storage/revocation-store.ts';
 import type { Hub } from './hub.ts';
 
-/** Revocations made at other instances are known here after this time at most. */
+/** Revocations made at other instances are known here after this time at most, though nobody has told. */
 const POLL_MS = 5_000;
 
 /** Takes access back: in the database first, then here; and finds out what other instances took back. */
@@ -13,14 +14,22 @@ export class Revoker {
   readonly #store: RevocationStore;
   readonly #revocations: Revocations;
   readonly #hub: Hub;
+  readonly #cluster: Cluster;
   readonly #log: Log;
   #timer: NodeJS.Timeout | undefined;
   #isClosed = false;
 
-  constructor(options: { store: RevocationStore; revocations: Revocations; hub: Hub; log: Log }) {
+  constructor(options: {
+    store: RevocationStore;
+    revocations: Revocations;
+    hub: Hub;
+    cluster: Cluster;
+    log: Log;
+  }) {
     this.#store = options.store;
     this.#revocations = options.revocations;
     this.#hub = options.hub;
+    this.#cluster = options.cluster;
     this.#log = options.log;
   }
 
@@ -29,7 +38,7 @@ export class Revoker {
    * @throws what `pg` throws when the database does not answer
    */
   async start(): Promise<void> {
-    await this.#catchUp();
+    for (const revocation of await this.#store.readNew()) this.#learn(revocation);
     this.#poll();
   }
 
@@ -45,6 +54,17 @@ export class Revoker {
     if (document !== undefined && !isDocumentName(document)) throw new IndelibleError('bad_name');
     if (user !== undefined && !isUserId(user)) throw new IndelibleError('bad_revocation', 'no id of a user');
     this.#learn(await this.#store.save(document ?? null, user ?? null));
+    this.#cluster.revoked();
+  }
+
+  /** Reads what other instances have stored; an error is logged, since it is read again. */
+  async catchUp(): Promise<void> {
+    try {
+      for (const revocation of await this.#store.readNew()) this.#learn(revocation);
+    } catch (error) {
+      // Health and commits say loudly that the database is away; what is known goes on being refused.
+      this.#log.debug({ err: messageOf(error) }, 'revocations cannot be read');
+    }
   }
 
   close(): void {
@@ -55,16 +75,10 @@ export class Revoker {
   #poll(): void {
     if (this.#isClosed) return;
     this.#timer = setTimeout(() => {
-      this.#catchUp()
-        // Health and commits say loudly that the database is away; what is known goes on being refused.
-        .catch((error: unknown) => this.#log.debug({ err: messageOf(error) }, 'revocations cannot be read'))
-        .finally(() => this.#poll());
+      // Does not reject.
+      void this.catchUp().then(() => this.#poll());
     }, POLL_MS);
     this.#timer.unref();
-  }
-
-  async #catchUp(): Promise<void> {
-    for (const revocation of await this.#store.readNew()) this.#learn(revocation);
   }
 
   #learn(revocation: Revocation): void {

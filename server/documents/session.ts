@@ -54,7 +54,11 @@ export interface SessionHub extends ConnectionHub {
 }
 
 /** Refusals that end by themselves, unlike a document whose storage is damaged. */
-const SOON_OVER: ReadonlySet<string> = new Set<ErrorCode>(['auth_unavailable', 'database_unavailable']);
+const SOON_OVER: ReadonlySet<string> = new Set<ErrorCode>([
+  'auth_unavailable',
+  'database_unavailable',
+  'disconnected',
+]);
 /** A provider that comes back has the same edits, and brings them again. */
 const REPEATED: ReadonlySet<ErrorCode> = new Set(['document_too_large', 'too_much_pending']);
 /** An awareness update of nobody: a count of zero. */
@@ -270,6 +274,14 @@ export class Session implements ConnectionSession {
     for (const connection of this.#connections.values()) {
       const isRevoked = this.#hub.access.isRevoked(document, connection.grant);
       if (connection.open.name === document && isRevoked) this.takeAway(connection, 'revoked');
+    }
+  }
+
+  /** Ends the connection to a document, if it is this user's; everybody's when none is given. */
+  disconnect(document: string, user: string | undefined): void {
+    for (const connection of this.#connections.values()) {
+      const isMeant = connection.open.name === document && (user === undefined || user === connection.user);
+      if (isMeant) this.takeAway(connection, 'disconnected');
     }
   }
 

@@ -17,6 +17,7 @@ function open(): OpenDocument {
     onUpdate: () => {
       throw new Error('only what does not come through apply');
     },
+    onPresence() {},
     limits: { documentBytes: 1e6, pendingBytes: 1e6, presence: { ids: 1, bytes: 1e3 } },
   });
 }

@@ -5,6 +5,7 @@ interface Readiness {
   code: number;
   status: string;
   database: string;
+  redis: string;
 }
 
 export async function readiness(url: string): Promise<Readiness> {

@@ -5,6 +5,7 @@ import { allowEverybody } from '../../server/auth/grant.ts';
 import { Revocations } from '../../server/auth/revocations.ts';
 import { Hub } from '../../server/documents/hub.ts';
 import type { Authorize } from '../../server/index.ts';
+import { ALONE } from '../../server/cluster/cluster.ts';
 import { Limits } from '../../server/limits.ts';
 import { createLog } from '../../server/log.ts';
 import { Metrics } from '../../server/metrics.ts';
@@ -194,6 +195,8 @@ async function createHub(write: (line: string) => void): Promise<Hub> {
     updateLog,
     access: new Access(allowEverybody, new Revocations()),
     onLoad: undefined,
+    cluster: ALONE,
+    onRevoked() {},
     limits: {
       authMs: 10_000,
       documents: 1,

@@ -23,9 +23,14 @@ const HELP =
   'The tests need a Redis: install redis-server so that it is on the PATH ' +
   '(Debian, Ubuntu: apt-get install redis-server; macOS: brew install redis), or set TEST_REDIS_URL.';
 
+/** A program that is Redis's server when it is called so (`argv0`, or a link of that name); installed if need be. */
+export async function findRedis(): Promise<string> {
+  return (await onPath('redis-server')) ?? installOnDebian();
+}
+
 /** Starts a Redis on loopback that keeps nothing, and resolves with its URL. */
 export async function startRedis(runDirectory: string): Promise<string> {
-  const program = (await onPath('redis-server')) ?? (await installOnDebian());
+  const program = await findRedis();
   const port = await freePort();
   const directory = join(runDirectory, 'redis');
   await mkdir(directory);

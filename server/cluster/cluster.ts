@@ -1,0 +1,124 @@
+/** A place in the update log of an instance. */
+export interface LogPosition {
+  /**
+   * One life of an update log: its instance, which has another name with each start, and how often Postgres has refused a batch
+   * of it, since numbers move past what was refused. A number of one life says nothing of another.
+   */
+  readonly log: string;
+  /** What has this number in it, or a lower one, is committed once the log has committed up to here. */
+  readonly sequence: number;
+}
+
+/** What an instance has of a document that another one lacks. */
+export interface Answer {
+  readonly update: Uint8Array;
+  /** All of it, what others brought too, is committed when the log of this instance has committed up to here. */
+  readonly sequence: number;
+  /** Awareness update of everybody who is connected to this instance. */
+  readonly presence: Uint8Array;
+}
+
+/**
+ * Why an instance asks: it is opening the document, and has said nothing of it before; something has not arrived, or may not have;
+ * or just to be sure. Everybody answers, but for the last, which those answer who have more.
+ */
+export const PURPOSES = ['joining', 'comparing', 'checking'] as const;
+export type Purpose = (typeof PURPOSES)[number];
+
+/** Whose connections are meant: everybody's to a document, all of a user, or those of one user to one document. */
+export interface ConnectionsOf {
+  readonly document?: string | undefined;
+  readonly user?: string | undefined;
+}
+
+/** What other instances say. Called synchronously; must not throw. */
+export interface ClusterEvents {
+  /** An update of a document. */
+  updated(document: string, update: Uint8Array, position: LogPosition): void;
+  /**
+   * An instance asks for what it lacks.
+   * @returns `null` when this instance has nothing to say
+   */
+  asked(document: string, stateVector: Uint8Array, purpose: Purpose): Answer | null;
+  /** What `presence` says is all of that instance. */
+  answered(document: string, answer: Answer, position: LogPosition, instance: string): void;
+  /** An awareness update of those who are connected to an instance. */
+  presence(document: string, update: Uint8Array, instance: string): void;
+  /** What an instance has said of a document did not all arrive. */
+  missed(document: string): void;
+  /** The log of another instance has committed up to there. */
+  committed(position: LogPosition): void;
+  /** An instance has ended, or has not been heard of for too long. */
+  left(instance: string): void;
+  /** An instance that was taken for ended is there, and may have taken this one for that, too. */
+  returned(instance: string): void;
+  /** Messages may have been lost, in both directions: what is open should be compared. */
+  reconnected(): void;
+  /** Access was taken back at another instance, which has stored that. */
+  revoked(): void;
+  /** Connections should be closed, whose clients may come back. */
+  disconnected(whose: ConnectionsOf): void;
+}
+
+/**
+ * What instances on one database tell each other, so that people on different ones edit as if on one. Nothing that is
+ * acknowledged depends on it: messages may be lost, and it may be away for ever. No method throws or rejects.
+ */
+export interface Cluster {
+  /** Calls these from now on. To be called once, before anything else. */
+  listen(events: ClusterEvents): void;
+  /** The name of this instance, another one with each start. */
+  readonly instance: string;
+  /** Whether the others can be reached. */
+  readonly isThere: boolean;
+  /** Whether another instance has been heard of lately. */
+  hears(instance: string): boolean;
+  /** Hears of a document from now on. */
+  join(document: string): void;
+  /** Hears no more of a document. What was said of it in this turn is told first. */
+  leave(document: string): void;
+  /** Tells the others of an update, which has this number in the log of this instance; once a turn, merged. */
+  relay(document: string, update: Uint8Array, sequence: number): void;
+  /**
+   * Tells the others of the presence of these clients, once a turn.
+   * @param encode - their awareness update, as they are at the end of the turn
+   */
+  tellPresence(
+    document: string,
+    clients: Iterable<number>,
+    encode: (clients: number[]) => Uint8Array | null,
+  ): void;
+  /**
+   * Asks the others for what they have of a document that was joined.
+   * @returns what resolves when all who are to answer have, within a second
+   */
+  ask(document: string, stateVector: Uint8Array, purpose: Purpose): Promise<void>;
+  /** The log of this instance has committed up to a number. */
+  committed(sequence: number): void;
+  /** Postgres has refused a batch of this instance. */
+  refused(): void;
+  /** Tells the others that access was taken back. */
+  revoked(): void;
+  /** Tells the others to close connections. */
+  disconnect(whose: ConnectionsOf): void;
+  /** Tells the others that this instance ends. */
+  close(): Promise<void>;
+}
+
+/** A single instance. */
+export const ALONE: Cluster = {
+  listen() {},
+  instance: '',
+  isThere: true,
+  hears: () => false,
+  join() {},
+  leave() {},
+  relay() {},
+  tellPresence() {},
+  ask: () => Promise.resolve(),
+  committed() {},
+  refused() {},
+  revoked() {},
+  disconnect() {},
+  close: () => Promise.resolve(),
+};

@@ -1,0 +1,73 @@
+import * as Y from 'yjs';
+
+/** What is to be told of one document. */
+export interface Outgoing {
+  /** `null` when nobody has edited it. */
+  readonly update: Uint8Array | null;
+  /** Of the update in the log of this instance. */
+  readonly sequence: number;
+  /** An awareness update; `null` when nobody's presence has changed. */
+  readonly presence: Uint8Array | null;
+}
+
+interface Collected {
+  readonly updates: Uint8Array[];
+  sequence: number;
+  readonly clients: Set<number>;
+  encode: (clients: number[]) => Uint8Array | null;
+}
+
+/** Collects what is to be told until the turn ends, so that a burst of edits is one message. */
+export class Outbox {
+  readonly #send: (document: string, outgoing: Outgoing) => void;
+  readonly #documents = new Map<string, Collected>();
+  #isScheduled = false;
+
+  /** @param send - must not throw */
+  constructor(send: (document: string, outgoing: Outgoing) => void) {
+    this.#send = send;
+  }
+
+  addUpdate(document: string, update: Uint8Array, sequence: number): void {
+    const collected = this.#collected(document);
+    collected.updates.push(update);
+    collected.sequence = sequence;
+  }
+
+  /** @param encode - their awareness update, as they are when it is called */
+  addPresence(
+    document: string,
+    clients: Iterable<number>,
+    encode: (clients: number[]) => Uint8Array | null,
+  ): void {
+    const collected = this.#collected(document);
+    for (const client of clients) collected.clients.add(client);
+    collected.encode = encode;
+  }
+
+  /** Sends now what there is of a document. */
+  flush(document: string): void {
+    const collected = this.#documents.get(document);
+    if (collected === undefined) return;
+    this.#documents.delete(document);
+    const { updates, sequence, clients, encode } = collected;
+    const [first = null] = updates;
+    const update = updates.length > 1 ? Y.mergeUpdates(updates) : first;
+    this.#send(document, { update, sequence, presence: clients.size > 0 ? encode([...clients]) : null });
+  }
+
+  #collected(document: string): Collected {
+    const before = this.#documents.get(document);
+    if (before !== undefined) return before;
+    const collected: Collected = { updates: [], sequence: 0, clients: new Set(), encode: () => null };
+    this.#documents.set(document, collected);
+    if (!this.#isScheduled) {
+      this.#isScheduled = true;
+      setImmediate(() => {
+        this.#isScheduled = false;
+        for (const name of this.#documents.keys()) this.flush(name);
+      });
+    }
+    return collected;
+  }
+}

@@ -1,0 +1,77 @@
+import { Cluster as RedisCluster, Redis, type RedisOptions } from 'ioredis';
+
+/** Tries again so soon after a connection has ended, at most. */
+const RETRY_MAX_MS = 500;
+/** A connection that is not there by then will not be. */
+const CONNECT_MS = 2_000;
+
+/** Where Redis is. */
+export interface RedisAddress {
+  /** One server; or some nodes of a cluster, or the Sentinels. */
+  readonly urls: readonly string[];
+  readonly isCluster: boolean;
+  /** The name by which Sentinels know the master. */
+  readonly sentinel: string | undefined;
+}
+
+/** A connection, to one server or to all nodes of a cluster. */
+export type RedisClient = Redis | RedisCluster;
+
+/** What is not sent at once is not sent at all: instances compare what they have when they reach each other again. */
+const PUBLISHER: RedisOptions = {
+  enableOfflineQueue: false,
+  autoResendUnfulfilledCommands: false,
+  maxRetriesPerRequest: 0,
+};
+/** Subscriptions wait for as long as it takes. */
+const SUBSCRIBER: RedisOptions = { maxRetriesPerRequest: null };
+
+export function connectPublisher(address: RedisAddress): RedisClient {
+  return connect(address, PUBLISHER);
+}
+
+export function connectSubscriber(address: RedisAddress): RedisClient {
+  return connect(address, SUBSCRIBER);
+}
+
+function connect({ urls, isCluster, sentinel }: RedisAddress, role: RedisOptions): RedisClient {
+  const [first] = urls.map((url) => new URL(url)) as [URL];
+  const common: RedisOptions = {
+    ...role,
+    ...(first.username !== '' && { username: decodeURIComponent(first.username) }),
+    ...(first.password !== '' && { password: decodeURIComponent(first.password) }),
+    ...(first.protocol === 'rediss:' && { tls: {} }),
+    connectTimeout: CONNECT_MS,
+    retryStrategy: retry,
+  };
+  const nodes = urls.map((url) => ({ host: hostOf(new URL(url)), port: Number(new URL(url).port || 6379) }));
+  if (isCluster) {
+    return new RedisCluster(nodes, {
+      redisOptions: common,
+      enableOfflineQueue: role.enableOfflineQueue ?? true,
+      clusterRetryStrategy: retry,
+      slotsRefreshTimeout: CONNECT_MS,
+      // Each message goes to the nodes of its channel only.
+      shardedSubscribers: true,
+    });
+  }
+  if (sentinel === undefined)
+    return new Redis({ ...common, ...nodes[0], db: Number(first.pathname.slice(1) || 0) });
+  return new Redis({
+    ...common,
+    name: sentinel,
+    sentinels: nodes,
+    sentinelRetryStrategy: retry,
+    // A master that is frozen does not say that it is none any more.
+    failoverDetector: true,
+    enableTLSForSentinelMode: first.protocol === 'rediss:',
+    ...(first.protocol === 'rediss:' && { sentinelTLS: {} }),
+    ...(first.password !== '' && { sentinelPassword: decodeURIComponent(first.password) }),
+  });
+}
+
+const retry = (times: number) => Math.min(times * 50, RETRY_MAX_MS);
+
+function hostOf({ hostname }: URL): string {
+  return hostname.replace(/^\[|\]$/g, '');
+}

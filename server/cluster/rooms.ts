@@ -1,0 +1,85 @@
+/** One document that this instance hears of. */
+interface Room {
+  /** Messages with updates that this instance has sent of it. */
+  count: number;
+  /** And how many of another instance are known to have been sent. */
+  readonly heard: Map<string, number>;
+  /** Resolves when it hears of the document. */
+  readonly joined: Promise<unknown>;
+}
+
+/**
+ * The documents that this instance hears of, and the count of messages with updates in each: so that it is noticed when one does
+ * not arrive, whatever was in it. A lost deletion leaves no gap in a state vector.
+ */
+export class Rooms {
+  readonly #rooms = new Map<string, Room>();
+  /** At least as high as the count of any room so far: who opens a document again must not count what others have heard already. */
+  #sent = 0;
+
+  get names(): string[] {
+    return [...this.#rooms.keys()];
+  }
+
+  get size(): number {
+    return this.#rooms.size;
+  }
+
+  has(document: string): boolean {
+    return this.#rooms.has(document);
+  }
+
+  add(document: string, joined: Promise<unknown>): void {
+    this.#rooms.set(document, { count: this.#sent, heard: new Map(), joined });
+  }
+
+  delete(document: string): void {
+    this.#rooms.delete(document);
+  }
+
+  /** Resolves when it hears of a document that was added. */
+  async joined(document: string): Promise<void> {
+    await this.#rooms.get(document)?.joined;
+  }
+
+  /** How many messages with updates this instance has sent of a document. */
+  count(document: string): number {
+    return this.#rooms.get(document)?.count ?? 0;
+  }
+
+  /** One more is about to be sent. @returns the count with it */
+  countOne(document: string): number {
+    this.#sent += 1;
+    const room = this.#rooms.get(document);
+    if (room === undefined) return this.#sent;
+    room.count += 1;
+    return room.count;
+  }
+
+  /** A message with updates has arrived. @returns whether one before it has not */
+  hasMissed(document: string, instance: string, count: number): boolean {
+    return this.#jumps(document, instance, count, count - 1);
+  }
+
+  /** An instance has said how many it has sent. @returns whether one of them has not arrived */
+  isBehind(document: string, instance: string, count: number): boolean {
+    return this.#jumps(document, instance, count, count);
+  }
+
+  /** What an instance has sent so far is here, or will be. */
+  isWhole(document: string, instance: string, count: number): void {
+    this.#jumps(document, instance, count, count);
+  }
+
+  forget(instance: string): void {
+    for (const { heard } of this.#rooms.values()) heard.delete(instance);
+  }
+
+  #jumps(document: string, instance: string, count: number, expected: number): boolean {
+    const heard = this.#rooms.get(document)?.heard;
+    if (heard === undefined) return false;
+    const known = heard.get(instance);
+    if (known === undefined || known < count) heard.set(instance, count);
+    return known === undefined || known < expected;
+  }
+}

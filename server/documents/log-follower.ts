@@ -1,0 +1,112 @@
+import type { Cluster } from '../cluster/cluster.ts';
+import { messageOf } from '../errors.ts';
+import type { Log } from '../log.ts';
+import type { InstanceRegistry } from '../storage/instance-registry.ts';
+import type { CommittedUpdate, LogReader } from '../storage/log-reader.ts';
+
+/** Each instance tells the database so often that it is there. */
+const BEAT_MS = 5_000;
+/** What others commit is read this often while they cannot be heard. */
+const FOLLOW_MS = 1_000;
+/**
+ * Reading begins this long before it was noticed that they cannot be: Redis is taken for away after 3 s, an instance for dead after
+ * 7 s, and who is there is looked up every 5 s.
+ */
+const OVERLAP_MS = 20_000;
+/** Updates that are taken in before others have their turn. */
+const SLICE = 200;
+
+export interface LogFollowerOptions {
+  readonly cluster: Cluster;
+  readonly registry: InstanceRegistry;
+  readonly reader: LogReader;
+  /** Names of the documents that are open. */
+  readonly documents: () => string[];
+  /** Takes in what others have committed. Must not throw. */
+  readonly onCommitted: (updates: readonly CommittedUpdate[]) => void;
+  readonly log: Log;
+}
+
+/**
+ * Reads from the database what other instances commit, while they cannot be heard: Redis is away, or they have another one. Nothing
+ * is read while all that are there can be.
+ */
+export class LogFollower {
+  readonly #options: LogFollowerOptions;
+  /** From where to read, as it was at these times (milliseconds of `performance.now()`), oldest first. */
+  #places: { readonly at: number; readonly place: string }[] = [];
+  #neighbours: readonly string[] = [];
+  #beatAt = -Infinity;
+  #isFollowing = false;
+  #timer: NodeJS.Timeout | undefined;
+  #isClosed = false;
+
+  constructor(options: LogFollowerOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Begins; to be called before a document is opened, since what is committed before is not read.
+   * @throws what `pg` throws when the database does not answer
+   */
+  async start(): Promise<void> {
+    await this.#beat(performance.now());
+    this.#goOn();
+  }
+
+  /** @returns what resolves when the others know; does not reject */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    clearTimeout(this.#timer);
+    // Forgotten after a while, if the database is away.
+    await this.#options.registry.leave().catch(() => {});
+  }
+
+  #goOn(): void {
+    if (this.#isClosed) return;
+    this.#timer = setTimeout(() => {
+      // Does not reject.
+      void this.#look().then(() => this.#goOn());
+    }, FOLLOW_MS);
+    this.#timer.unref();
+  }
+
+  async #look(): Promise<void> {
+    const { cluster, log } = this.#options;
+    try {
+      const now = performance.now();
+      if (now - this.#beatAt >= BEAT_MS) await this.#beat(now);
+      const isApart = !cluster.isThere || this.#neighbours.some((name) => !cluster.hears(name));
+      if (isApart !== this.#isFollowing) {
+        this.#isFollowing = isApart;
+        log.info(isApart ? 'what other instances commit is read from Postgres' : 'other instances are heard');
+      }
+      if (isApart) await this.#follow(now);
+    } catch (error) {
+      // Health and commits say loudly that the database is away; nothing is missed by reading later.
+      log.debug({ err: messageOf(error) }, 'what other instances commit cannot be read');
+    }
+  }
+
+  async #beat(now: number): Promise<void> {
+    const { names, place } = await this.#options.registry.beat();
+    this.#beatAt = now;
+    this.#neighbours = names;
+    // Else it is known how far was read.
+    if (this.#isFollowing) return;
+    this.#places.push({ at: now, place });
+    const firstKept = this.#places.findLastIndex(({ at }) => at <= now - OVERLAP_MS);
+    if (firstKept > 0) this.#places = this.#places.slice(firstKept);
+  }
+
+  async #follow(now: number): Promise<void> {
+    const from = this.#places[0];
+    if (from === undefined) return;
+    const { updates, place } = await this.#options.reader.read(this.#options.documents(), from.place);
+    this.#places = [{ at: now, place }];
+    for (let start = 0; start < updates.length; start += SLICE) {
+      this.#options.onCommitted(updates.slice(start, start + SLICE));
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  }
+}

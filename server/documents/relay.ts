@@ -1,0 +1,281 @@
+import * as Y from 'yjs';
+import type {
+  Answer,
+  Cluster,
+  ClusterEvents,
+  ConnectionsOf,
+  LogPosition,
+  Purpose,
+} from '../cluster/cluster.ts';
+import { messageOf } from '../errors.ts';
+import { stagger } from '../lifecycle.ts';
+import type { Log } from '../log.ts';
+import type { Metrics } from '../metrics.ts';
+import type { CommittedUpdate } from '../storage/log-reader.ts';
+import type { OpenDocument } from './open-document.ts';
+import { checkUpdate, type UpdateLimits } from './update-check.ts';
+
+/** What another instance has brought is normally confirmed within milliseconds; after this time it is written here, too. */
+const CONFIRMED_MS = 500;
+/** What has changed is compared with the other instances this often, though nothing seems to be missing. */
+const COMPARE_MS = 10_000;
+/** A document is compared at most this often, whatever arrives of it; the others have answered by then, or will not. */
+const COMPARE_AGAIN_MS = 1_000;
+/** When Redis is back all documents are compared, over this time. */
+const COMPARE_ALL_MS = 2_000;
+/** Origin of what other instances bring; Hocuspocus schedules no store for it. */
+const RELAYED = { source: 'redis' } as const;
+/** It has passed the limits of the instance that it came in at. */
+const NO_LIMITS: UpdateLimits = { structs: Infinity, clients: Infinity };
+
+/** What the relay needs of the hub. */
+export interface RelayHub {
+  readonly log: Log;
+  readonly metrics: Metrics;
+  /** A document that is open, and can be trusted. */
+  opened(name: string): OpenDocument | undefined;
+  documents(): Iterable<OpenDocument>;
+  /** Writes an update into the log of this instance, and tells nobody. */
+  write(open: OpenDocument, update: Uint8Array, author: string | null): void;
+  /** What a document holds by now is acknowledged when the database has confirmed it, whoever wrote it. */
+  confirm(open: OpenDocument): void;
+  /** Sends the acks that are due. */
+  settleAll(): void;
+  rebuild(open: OpenDocument, error: unknown): void;
+  endRevoked(): void;
+  disconnect(whose: ConnectionsOf): void;
+  /** Access was taken back at another instance. */
+  onRevoked(): void;
+}
+
+/** The documents of this instance, and those of the others. */
+export class Relay implements ClusterEvents {
+  readonly #cluster: Cluster;
+  readonly #hub: RelayHub;
+  /** Documents that hold what another instance has brought and nobody has confirmed. */
+  readonly #unconfirmed = new Set<OpenDocument>();
+  /** Documents that were changed, here or elsewhere, since they were compared. */
+  readonly #changed = new Set<OpenDocument>();
+  /** Documents that are being compared, or were a moment ago; and whether they should be again. */
+  readonly #comparing = new Map<OpenDocument, 'once' | 'again'>();
+  #takeOverTimer: NodeJS.Timeout | undefined;
+  readonly #compareTimer: NodeJS.Timeout;
+
+  constructor(cluster: Cluster, hub: RelayHub) {
+    this.#cluster = cluster;
+    this.#hub = hub;
+    cluster.listen(this);
+    this.#compareTimer = setInterval(() => this.#compareChanged(), COMPARE_MS);
+    this.#compareTimer.unref();
+  }
+
+  /** Hears of a document that is being opened. */
+  join(name: string): void {
+    this.#cluster.join(name);
+  }
+
+  /** Resolves when the document has what the others have, or they take too long. */
+  async catchUp(open: OpenDocument): Promise<void> {
+    this.#comparing.set(open, 'once');
+    await this.#ask(open, 'joining');
+    this.#comparing.delete(open);
+  }
+
+  /** Hears no more of a document. */
+  leave(name: string, open: OpenDocument | undefined): void {
+    this.#cluster.leave(name);
+    if (open === undefined) return;
+    this.#unconfirmed.delete(open);
+    this.#changed.delete(open);
+  }
+
+  /** Tells the others of an update that has just been written into the log. */
+  tell(open: OpenDocument, update: Uint8Array): void {
+    this.#cluster.relay(open.name, update, open.lastSequence);
+    this.#changed.add(open);
+  }
+
+  /** Tells the others of those who are connected here. */
+  tellPresence(open: OpenDocument, ids: number[]): void {
+    if (ids.length === 0) return;
+    this.#cluster.tellPresence(open.name, ids, (all) => open.presence.encodeThose(all));
+  }
+
+  /** The log of this instance has committed up to a number. */
+  logCommitted(sequence: number): void {
+    this.#cluster.committed(sequence);
+    for (const open of this.#unconfirmed) open.relayed.committed(sequence);
+    this.#forgetConfirmed();
+  }
+
+  /** Takes in what others have committed, and could not tell. */
+  takeCommitted(updates: readonly CommittedUpdate[]): void {
+    for (const { document, update } of updates) {
+      const open = this.#hub.opened(document);
+      const news = open && this.#takeIn(open, update);
+      if (open === undefined || news === null || news === undefined) continue;
+      open.countTail(news.byteLength);
+      this.#hub.confirm(open);
+    }
+  }
+
+  close(): void {
+    clearInterval(this.#compareTimer);
+    clearTimeout(this.#takeOverTimer);
+  }
+
+  updated(name: string, update: Uint8Array, position: LogPosition): void {
+    const open = this.#hub.opened(name);
+    const news = open && this.#takeIn(open, update);
+    if (open === undefined || news === null || news === undefined) return;
+    open.countTail(news.byteLength);
+    open.relayed.add(position, news);
+    this.#unconfirmed.add(open);
+    this.#changed.add(open);
+    this.#takeOverTimer ??= setTimeout(() => this.#takeOverLate(), CONFIRMED_MS);
+  }
+
+  /** What is not confirmed here goes to the log first, since the answer speaks for all of it. */
+  asked(name: string, stateVector: Uint8Array, purpose: Purpose): Answer | null {
+    const open = this.#hub.opened(name);
+    if (open === undefined) return null;
+    const [own, theirs] = [clocksOf(open.document), Y.decodeStateVector(stateVector)];
+    if (isAhead(theirs, own)) this.#compare(open);
+    if (purpose === 'checking' && !isAhead(own, theirs)) return null;
+    this.#takeOver(open, performance.now());
+    return {
+      update: Y.encodeStateAsUpdate(open.document, stateVector),
+      sequence: open.lastSequence,
+      presence: open.presence.encodeThose(open.presence.ownIds()),
+    };
+  }
+
+  answered(name: string, { update, presence }: Answer, position: LogPosition, instance: string): void {
+    this.updated(name, update, position);
+    this.#hub.opened(name)?.presence.replaceRelayed(presence, instance);
+  }
+
+  presence(name: string, update: Uint8Array, instance: string): void {
+    this.#hub.opened(name)?.presence.receiveRelayed(update, instance);
+  }
+
+  missed(name: string): void {
+    const open = this.#hub.opened(name);
+    if (open === undefined) return;
+    this.#hub.metrics.gaps.inc();
+    this.#compare(open);
+  }
+
+  committed(position: LogPosition): void {
+    for (const open of this.#unconfirmed) open.relayed.confirm(position);
+    this.#forgetConfirmed();
+    this.#hub.settleAll();
+  }
+
+  left(instance: string): void {
+    for (const { presence } of this.#hub.documents()) presence.forgetInstance(instance);
+  }
+
+  returned(): void {
+    this.#forEachOpen(COMPARE_ALL_MS, ({ presence }) => presence.sayAllAgain());
+  }
+
+  reconnected(): void {
+    this.#forEachOpen(COMPARE_ALL_MS, (open) => {
+      this.#compare(open);
+      open.presence.sayAllAgain();
+    });
+  }
+
+  /** One after the other over this time, or they would all be answered at once. */
+  #forEachOpen(ms: number, each: (open: OpenDocument) => void, documents = this.#hub.documents()): void {
+    const names = [...documents].map(({ name }) => name);
+    // Does not reject.
+    void stagger(names, ms, (name) => {
+      const open = this.#hub.opened(name);
+      if (open !== undefined) each(open);
+    });
+  }
+
+  revoked(): void {
+    this.#hub.onRevoked();
+  }
+
+  disconnected(whose: ConnectionsOf): void {
+    this.#hub.disconnect(whose);
+  }
+
+  /** @returns what it has brought; `null` when that is nothing */
+  #takeIn(open: OpenDocument, update: Uint8Array): Uint8Array | null {
+    let shape;
+    try {
+      shape = checkUpdate(update, NO_LIMITS);
+    } catch (error) {
+      // It has passed this where it came in: another version has other rules, and what it stores there is set aside here.
+      this.#hub.log.warn(
+        { document: open.name, err: messageOf(error) },
+        'an edit of another instance is passed over',
+      );
+      return null;
+    }
+    try {
+      return open.apply(open.weigh(update, shape), RELAYED);
+    } catch (error) {
+      this.#hub.rebuild(open, error);
+      return null;
+    }
+  }
+
+  #forgetConfirmed(): void {
+    for (const open of this.#unconfirmed) if (open.relayed.isEmpty) this.#unconfirmed.delete(open);
+  }
+
+  #takeOverLate(): void {
+    this.#takeOverTimer = undefined;
+    for (const open of this.#unconfirmed) this.#takeOver(open, performance.now() - CONFIRMED_MS);
+    if (this.#unconfirmed.size > 0)
+      this.#takeOverTimer = setTimeout(() => this.#takeOverLate(), CONFIRMED_MS / 2);
+  }
+
+  #takeOver(open: OpenDocument, since: number): void {
+    open.relayed.takeOver(since, (update) => {
+      this.#hub.write(open, update, null);
+      return open.lastSequence;
+    });
+  }
+
+  #compareChanged(): void {
+    this.#forEachOpen(COMPARE_MS / 2, (open) => void this.#ask(open, 'checking'), this.#changed);
+    this.#changed.clear();
+  }
+
+  /** Asks everybody, and once more if that was asked for meanwhile. */
+  #compare(open: OpenDocument): void {
+    if (this.#comparing.has(open)) {
+      this.#comparing.set(open, 'again');
+      return;
+    }
+    this.#comparing.set(open, 'once');
+    // Does not reject.
+    void this.#ask(open, 'comparing');
+    setTimeout(() => {
+      const isAgain = this.#comparing.get(open) === 'again';
+      this.#comparing.delete(open);
+      if (isAgain && this.#hub.opened(open.name) === open) this.#compare(open);
+    }, COMPARE_AGAIN_MS);
+  }
+
+  /** Does not reject. */
+  #ask(open: OpenDocument, purpose: Purpose): Promise<void> {
+    return this.#cluster.ask(open.name, Y.encodeStateVector(open.document), purpose);
+  }
+}
+
+function clocksOf({ store }: Y.Doc): Map<number, number> {
+  return new Map([...store.clients.keys()].map((client) => [client, Y.getState(store, client)]));
+}
+
+/** Whether the one has clocks that the other lacks. */
+function isAhead(one: ReadonlyMap<number, number>, other: ReadonlyMap<number, number>): boolean {
+  return [...one].some(([client, clock]) => clock > (other.get(client) ?? 0));
+}

@@ -1,0 +1,51 @@
+import { expect, test } from 'vitest';
+import { type Message, decodeMessage, encodeMessage } from '../../server/cluster/messages.ts';
+
+const BYTES = Uint8Array.from([0, 1, 255]);
+const LARGE = 2 ** 52;
+
+const MESSAGES: Message[] = [
+  {
+    kind: 'updates',
+    document: 'notes/☃',
+    count: 1,
+    term: 2,
+    sequence: LARGE,
+    committed: 3,
+    sentAt: Date.now(),
+    update: BYTES,
+  },
+  { kind: 'question', document: 'a', count: 0, id: 7, purpose: 2, stateVector: new Uint8Array([0]) },
+  {
+    kind: 'answer',
+    document: 'a',
+    count: 4,
+    id: 7,
+    term: 0,
+    sequence: 5,
+    committed: 5,
+    update: BYTES,
+    presence: BYTES,
+  },
+  { kind: 'presence', document: 'a', update: new Uint8Array() },
+  { kind: 'committed', term: 1, sequence: 9, beat: 10 },
+  { kind: 'revoked' },
+  { kind: 'disconnect', document: '', user: 'alice' },
+  { kind: 'left' },
+];
+
+test.for(MESSAGES)('[N12] a message is read as it was written: $kind', (message) => {
+  const bytes = encodeMessage('instance', message);
+  expect(decodeMessage(bytes)).toEqual({ ...message, instance: 'instance' });
+  for (let length = 0; length < bytes.length; length += 1)
+    expect(() => decodeMessage(bytes.subarray(0, length))).toThrow(/array|byte|char|unexpected|range/i);
+});
+
+test('[N12] one of no known kind is refused, and what is read is a copy', () => {
+  const bytes = encodeMessage('i', { kind: 'presence', document: 'a', update: BYTES });
+  const message = decodeMessage(bytes);
+  bytes.fill(0, -BYTES.length);
+  expect(message).toMatchObject({ update: BYTES });
+  const [, ...rest] = encodeMessage('i', { kind: 'left' });
+  expect(() => decodeMessage(Uint8Array.from([1, ...rest.slice(0, 1), 99]))).toThrow('kind 99');
+});
