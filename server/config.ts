@@ -61,6 +61,14 @@ const table = {
     z.string().min(1).default('127.0.0.1'),
     'address to listen on; 0.0.0.0 for every interface',
   ),
+  workers: setting(
+    'WORKERS',
+    z.preprocess(
+      (value) => (value === 'auto' ? navigator.hardwareConcurrency : value),
+      integer(1, 1024).default(1),
+    ),
+    'processes that `indelible serve` runs on one port, or auto for one per processor; with DATABASE_URL and REDIS_URL. Every limit is one of each process',
+  ),
   dataDir: setting(
     'DATA_DIR',
     z.string().min(1).default('./data'),
@@ -305,7 +313,11 @@ function refuseWrongCombinations(settings: Settings): void {
   );
 }
 
-function refuseWrongRedis({ redisUrl, redisCluster, redisSentinel, databaseUrl }: Settings): void {
+function refuseWrongRedis({ workers, redisUrl, redisCluster, redisSentinel, databaseUrl }: Settings): void {
+  refuseIf(
+    workers > 1 && (databaseUrl === undefined || redisUrl === undefined),
+    `WORKERS (workers) ${workers}: several processes need DATABASE_URL (databaseUrl) and REDIS_URL (redisUrl)`,
+  );
   const isOne = !redisCluster && redisSentinel === undefined;
   refuseIf(
     redisUrl !== undefined && databaseUrl === undefined,

@@ -5,10 +5,12 @@ import { describeSettings, resolveSettings, settingsFromEnvironment } from './co
 import { consequenceOf, inspect, type Inspection } from './documents/inspection.ts';
 import { IndelibleError, messageOf } from './errors.ts';
 import { createLog, type Log } from './log.ts';
+import { answerForAll } from './metrics.ts';
 import { createServer, type Server } from './server.ts';
 import { openDatabase, type Database } from './storage/database.ts';
 import { markRow, readRows, type DocumentRows, type LogRow } from './storage/document-rows.ts';
 import { migrate, requireSchema } from './storage/migrate.ts';
+import { isWorker, WorkerProcess, Workers } from './workers.ts';
 
 /** Exit codes: 1 when something was not done, 2 when the command line or the settings are wrong. */
 const FAILED = 1;
@@ -58,6 +60,8 @@ try {
 } catch (error) {
   print(process.stderr, `indelible: ${messageOf(error)}`);
   process.exitCode = isMisuse(error) ? MISUSED : FAILED;
+  // The line to the one that has started it would keep it alive.
+  if (isWorker()) process.exit();
 }
 
 function isMisuse(error: unknown): boolean {
@@ -66,16 +70,57 @@ function isMisuse(error: unknown): boolean {
 
 async function serve(rest: string[]): Promise<void> {
   takesNone(rest);
+  const { workers, logLevel } = resolveSettings(options);
+  if (isWorker()) await serveAsWorker();
+  else if (workers > 1) await serveWithWorkers(workers, createLog(logLevel));
+  else {
+    const { stop, start } = stoppable();
+    // From the start: as process 1 of a container, a process without handlers ignores signals.
+    onStop(stop);
+    sayThatItIsReady(await start());
+  }
+}
+
+async function serveWithWorkers(count: number, log: Log): Promise<void> {
+  const workers = new Workers(count, log);
+  onStop(() => workers.stop());
+  try {
+    sayThatItIsReady(await workers.ready);
+  } finally {
+    process.exitCode = await workers.ended;
+  }
+}
+
+async function serveAsWorker(): Promise<void> {
+  const { stop, start } = stoppable();
+  const worker = new WorkerProcess(stop);
+  // A terminal sends its signals to all processes; who has started this one tells it what to do.
+  process.on('SIGINT', () => {});
+  process.on('SIGTERM', stop);
+  answerForAll(() => worker.metrics());
+  worker.ready(await start());
+}
+
+/** A server that may be told to stop while it is still starting; and again, to stop at once. */
+function stoppable(): { stop: () => void; start: () => Promise<string> } {
   const force = new AbortController();
   let server: Server | undefined;
-  // From the start: as process 1 of a container, a process without handlers ignores signals.
-  onStop((isFirst) => {
-    if (server === undefined) process.exit(0);
-    if (isFirst) void finish(server.close(force.signal));
-    else force.abort();
-  });
-  server = await createServer(options);
-  const { url } = await listen(server);
+  let isStopping = false;
+  return {
+    stop: () => {
+      if (server === undefined) process.exit(0);
+      if (isStopping) force.abort();
+      else void finish(server.close(force.signal));
+      isStopping = true;
+    },
+    start: async () => {
+      server = await createServer(options);
+      return (await listen(server)).url;
+    },
+  };
+}
+
+function sayThatItIsReady(url: string): void {
   const shown = url.replace(/\/\/(127\.0\.0\.1|0\.0\.0\.0|\[::\]):/, '//localhost:');
   print(process.stdout, `\n  Indelible is ready: open ${shown}/ in two tabs and type.\n`);
 }
@@ -91,13 +136,13 @@ async function listen(server: Server): Promise<{ url: string }> {
 }
 
 /** Calls `stop` at every SIGTERM and SIGINT. */
-function onStop(stop: (isFirst: boolean) => void): void {
+function onStop(stop: () => void): void {
   let firstAt: number | undefined;
   const handle = (signal: NodeJS.Signals) => {
     const isFirst = firstAt === undefined;
     const now = performance.now();
     firstAt ??= now;
-    if (isFirst || signal !== 'SIGINT' || now - firstAt > SAME_PRESS_MS) stop(isFirst);
+    if (isFirst || signal !== 'SIGINT' || now - firstAt > SAME_PRESS_MS) stop();
   };
   process.on('SIGTERM', handle).on('SIGINT', handle);
 }

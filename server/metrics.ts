@@ -1,4 +1,4 @@
-import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client';
+import { AggregatorRegistry, Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client';
 
 /** Seconds; from half a millisecond (a loopback hop) to ten seconds (a database that has just come back). */
 const LATENCY_BUCKETS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
@@ -8,7 +8,8 @@ const BATCH_BUCKETS = [1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000];
 
 /** All metrics of one server; each server has a registry of its own, since several can run in one process. */
 export class Metrics {
-  readonly registry = new Registry();
+  /** One of several processes answers the one that adds their metrics up. */
+  readonly registry: Registry = ofAllProcesses === undefined ? new Registry() : new AggregatorRegistry();
   readonly #in = { registers: [this.registry] };
 
   readonly connections = new Gauge({
@@ -178,18 +179,30 @@ export class Metrics {
     ...this.#in,
   });
 
+  constructor() {
+    if (ofAllProcesses !== undefined) AggregatorRegistry.setRegistries([this.registry, processMetrics()]);
+  }
+
   /** All metrics in the Prometheus text format, those of the process included. */
   async text(): Promise<string> {
-    processRegistry ??= startProcessMetrics();
-    return Registry.merge([this.registry, processRegistry]).metrics();
+    return ofAllProcesses?.() ?? Registry.merge([this.registry, processMetrics()]).metrics();
   }
 }
+
+/** Has servers that are created later in this process tell the metrics of all processes that serve their port. */
+export function answerForAll(collect: () => Promise<string>): void {
+  ofAllProcesses = collect;
+}
+
+let ofAllProcesses: (() => Promise<string>) | undefined;
 
 /** CPU, memory and event loop belong to the process, not to one server: they are collected once. */
 let processRegistry: Registry | undefined;
 
-function startProcessMetrics(): Registry {
-  const registry = new Registry();
-  collectDefaultMetrics({ register: registry });
-  return registry;
+function processMetrics(): Registry {
+  if (processRegistry === undefined) {
+    processRegistry = new Registry();
+    collectDefaultMetrics({ register: processRegistry });
+  }
+  return processRegistry;
 }

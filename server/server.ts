@@ -156,6 +156,7 @@ function assemble(settings: Settings, options: ServerOptions, database: Database
           registry: new InstanceRegistry(database.queries, cluster.instance),
           reader: new LogReader(database.queries),
           documents: () => [...hub.documents()].map(({ name }) => name),
+          isBehind: () => hub.isBehind,
           onCommitted: (updates) => hub.takeCommitted(updates),
           log,
         });
@@ -186,8 +187,8 @@ function assemble(settings: Settings, options: ServerOptions, database: Database
     isDraining: () => isDraining,
     isDatabaseThere: async () => !updateLog.isFailing && (await probe.answers()),
     redis: () => {
-      if (settings.redisUrl === undefined) return 'not configured' as const;
-      return cluster.isThere ? ('there' as const) : ('away' as const);
+      if (settings.redisUrl === undefined) return 'not configured';
+      return cluster.isThere ? 'there' : 'away';
     },
   };
   const listener = getRequestListener(createApp({ health, metrics, access, allowsOrigin, log }).fetch);

@@ -5,11 +5,11 @@ export interface HealthSource {
   isDraining(): boolean;
   /** Whether the database answers. */
   isDatabaseThere(): Promise<boolean>;
-  readonly redis: RedisHealth;
+  /** Whether other instances can be reached. */
+  redis(): RedisState;
 }
 
-/** Whether other instances can be reached. */
-export type RedisHealth = () => 'there' | 'away' | 'not configured';
+type RedisState = 'there' | 'away' | 'not configured';
 
 /** Answer of `GET /readyz`. */
 interface Readiness {
@@ -19,7 +19,7 @@ interface Readiness {
    */
   readonly status: 'ready' | 'degraded' | 'unready';
   readonly database: 'there' | 'away';
-  readonly redis: ReturnType<RedisHealth>;
+  readonly redis: RedisState;
 }
 
 /** `GET /healthz`: the process answers. `GET /readyz`: it should get traffic. */

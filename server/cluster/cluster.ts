@@ -90,9 +90,9 @@ export interface Cluster {
   ): void;
   /**
    * Asks the others for what they have of a document that was joined.
-   * @returns what resolves when all who are to answer have, within a second
+   * @returns what resolves when all who are to answer have, with whether they did so within a second
    */
-  ask(document: string, stateVector: Uint8Array, purpose: Purpose): Promise<void>;
+  ask(document: string, stateVector: Uint8Array, purpose: Purpose): Promise<boolean>;
   /** The log of this instance has committed up to a number. */
   committed(sequence: number): void;
   /** Postgres has refused a batch of this instance. */
@@ -115,7 +115,7 @@ export const ALONE: Cluster = {
   leave() {},
   relay() {},
   tellPresence() {},
-  ask: () => Promise.resolve(),
+  ask: () => Promise.resolve(true),
   committed() {},
   refused() {},
   revoked() {},

@@ -34,6 +34,8 @@ const FIELDS = {
     update: 'bytes',
     presence: 'bytes',
   },
+  /** An answer of who has nothing to say: it is opening the document itself, say. */
+  pass: { id: 'number' },
   presence: { document: 'string', update: 'bytes' },
   /** How far a log is committed; also says that its instance is there. The one that sends it counts these. */
   committed: { term: 'number', sequence: 'number', beat: 'number' },

@@ -121,8 +121,8 @@ export class RedisCluster implements Cluster {
     this.#outbox.addPresence(document, clients, encode);
   }
 
-  async ask(document: string, stateVector: Uint8Array, purpose: Purpose): Promise<void> {
-    if (!this.#isThere) return;
+  async ask(document: string, stateVector: Uint8Array, purpose: Purpose): Promise<boolean> {
+    if (!this.#isThere) return false;
     const id = this.#questions.ask();
     const asking = async () => {
       await this.#rooms.joined(document);
@@ -133,8 +133,9 @@ export class RedisCluster implements Cluster {
       // This instance is one of those who hear it.
       if (purpose !== 'checking') await this.#questions.allHave(id, heard - 1);
     };
-    await withDeadline(asking(), ANSWERS_MS);
+    const outcome = await withDeadline(asking(), ANSWERS_MS);
     this.#questions.close(id);
+    return outcome === 'done';
   }
 
   committed(sequence: number): void {
@@ -265,6 +266,9 @@ export class RedisCluster implements Cluster {
       case 'answer':
         this.#receiveAnswer(message, instance, events);
         break;
+      case 'pass':
+        this.#questions.answered(message.id, instance);
+        break;
       case 'presence':
         events.presence(message.document, message.update, instance);
         break;
@@ -298,11 +302,15 @@ export class RedisCluster implements Cluster {
     if (purpose === 'joining') this.#rooms.isWhole(document, instance, message.count);
     else if (this.#rooms.isBehind(document, instance, message.count)) events.missed(document);
     const answer = events.asked(document, stateVector, purpose);
-    if (answer === null) return;
+    const channel = this.#channels.ofInstance(instance);
+    if (answer === null) {
+      if (purpose !== 'checking') void this.#publish(channel, { kind: 'pass', id });
+      return;
+    }
     this.#relayed = Math.max(this.#relayed, answer.sequence);
     const count = this.#rooms.count(document);
     const standing = { document, count, id, term: this.#term, committed: this.#committed };
-    void this.#publish(this.#channels.ofInstance(instance), { kind: 'answer', ...standing, ...answer });
+    void this.#publish(channel, { kind: 'answer', ...standing, ...answer });
   }
 
   #receiveAnswer(message: MessageOf<'answer'>, instance: string, events: ClusterEvents): void {

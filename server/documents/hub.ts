@@ -153,6 +153,11 @@ export class Hub implements SessionHub, RelayHub {
     open.lastSequence = this.#options.updateLog.confirm();
   }
 
+  /** Whether other instances may have committed what they did not tell. */
+  get isBehind(): boolean {
+    return this.#relay.isBehind;
+  }
+
   /** Takes in what other instances have committed, and could not tell. */
   takeCommitted(updates: readonly CommittedUpdate[]): void {
     this.#relay.takeCommitted(updates);

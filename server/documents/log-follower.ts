@@ -22,14 +22,16 @@ export interface LogFollowerOptions {
   readonly reader: LogReader;
   /** Names of the documents that are open. */
   readonly documents: () => string[];
+  /** Whether others may have committed what they did not tell. */
+  readonly isBehind: () => boolean;
   /** Takes in what others have committed. Must not throw. */
   readonly onCommitted: (updates: readonly CommittedUpdate[]) => void;
   readonly log: Log;
 }
 
 /**
- * Reads from the database what other instances commit, while they cannot be heard: Redis is away, or they have another one. Nothing
- * is read while all that are there can be.
+ * Reads from the database what other instances commit, while they cannot be heard: Redis is away, or they have another one; or when one
+ * has not answered. Nothing is read while all that are there can be heard.
  */
 export class LogFollower {
   readonly #options: LogFollowerOptions;
@@ -72,7 +74,7 @@ export class LogFollower {
   }
 
   async #look(): Promise<void> {
-    const { cluster, log } = this.#options;
+    const { cluster, isBehind, log } = this.#options;
     try {
       const now = performance.now();
       if (now - this.#beatAt >= BEAT_MS) await this.#beat(now);
@@ -81,7 +83,7 @@ export class LogFollower {
         this.#isFollowing = isApart;
         log.info(isApart ? 'what other instances commit is read from Postgres' : 'other instances are heard');
       }
-      if (isApart) await this.#follow(now);
+      if (isApart || isBehind()) await this.#follow(now);
     } catch (error) {
       // Health and commits say loudly that the database is away; nothing is missed by reading later.
       log.debug({ err: messageOf(error) }, 'what other instances commit cannot be read');
@@ -103,10 +105,13 @@ export class LogFollower {
     const from = this.#places[0];
     if (from === undefined) return;
     const { updates, place } = await this.#options.reader.read(this.#options.documents(), from.place);
-    this.#places = [{ at: now, place }];
-    for (let start = 0; start < updates.length; start += SLICE) {
+    // Who only was behind may have to begin as early again.
+    if (this.#isFollowing) this.#places = [{ at: now, place }];
+    let start = 0;
+    do {
       this.#options.onCommitted(updates.slice(start, start + SLICE));
       await new Promise((resolve) => setImmediate(resolve));
-    }
+      start += SLICE;
+    } while (start < updates.length);
   }
 }

@@ -56,6 +56,8 @@ export class Relay implements ClusterEvents {
   readonly #unconfirmed = new Set<OpenDocument>();
   /** Documents that were changed, here or elsewhere, since they were compared. */
   readonly #changed = new Set<OpenDocument>();
+  /** Documents of which others may have what they did not tell in time, or could not, since it is too large. */
+  readonly #behind = new Set<OpenDocument>();
   /** Documents that are being compared, or were a moment ago; and whether they should be again. */
   readonly #comparing = new Map<OpenDocument, 'once' | 'again'>();
   #takeOverTimer: NodeJS.Timeout | undefined;
@@ -87,6 +89,12 @@ export class Relay implements ClusterEvents {
     if (open === undefined) return;
     this.#unconfirmed.delete(open);
     this.#changed.delete(open);
+    this.#behind.delete(open);
+  }
+
+  /** Whether others may have committed what they did not tell. */
+  get isBehind(): boolean {
+    return this.#behind.size > 0;
   }
 
   /** Tells the others of an update that has just been written into the log. */
@@ -110,6 +118,7 @@ export class Relay implements ClusterEvents {
 
   /** Takes in what others have committed, and could not tell. */
   takeCommitted(updates: readonly CommittedUpdate[]): void {
+    this.#behind.clear();
     for (const { document, update } of updates) {
       const open = this.#hub.opened(document);
       const news = open && this.#takeIn(open, update);
@@ -266,8 +275,9 @@ export class Relay implements ClusterEvents {
   }
 
   /** Does not reject. */
-  #ask(open: OpenDocument, purpose: Purpose): Promise<void> {
-    return this.#cluster.ask(open.name, Y.encodeStateVector(open.document), purpose);
+  async #ask(open: OpenDocument, purpose: Purpose): Promise<void> {
+    const stateVector = Y.encodeStateVector(open.document);
+    if (!(await this.#cluster.ask(open.name, stateVector, purpose))) this.#behind.add(open);
   }
 }
 

@@ -27,6 +27,7 @@ const MESSAGES: Message[] = [
     update: BYTES,
     presence: BYTES,
   },
+  { kind: 'pass', id: 3 },
   { kind: 'presence', document: 'a', update: new Uint8Array() },
   { kind: 'committed', term: 1, sequence: 9, beat: 10 },
   { kind: 'revoked' },

@@ -5,7 +5,7 @@ import { readSource } from './source.ts';
 /** The rows of server/, top first. A part is a folder of server/ or a file directly in it; it imports from rows below its own. */
 const ROWS: readonly string[][] = [
   ['main.ts'],
-  ['server.ts', 'index.ts'],
+  ['server.ts', 'index.ts', 'workers.ts'],
   ['gateway', 'api'],
   ['documents'],
   ['storage', 'cluster', 'auth', 'protocol'],
@@ -17,7 +17,7 @@ const ROWS: readonly string[][] = [
 const SIBLING_IMPORT = { from: 'index.ts', to: 'server.ts' };
 
 const MAY_IMPORT_HOCUSPOCUS = ['documents', 'cluster'];
-const MAY_IMPORT_NODE = ['main.ts', 'gateway', 'storage', 'api/page.ts', 'log.ts'];
+const MAY_IMPORT_NODE = ['main.ts', 'workers.ts', 'gateway', 'storage', 'api/page.ts', 'log.ts'];
 const MAY_TOUCH_PROCESS = ['main.ts', 'config.ts'];
 const PROCESS_MEMBERS = new Set(['env', 'argv', 'exit']);
 
