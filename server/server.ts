@@ -214,13 +214,9 @@ function assemble(settings: Settings, options: ServerOptions, database: Database
     updateLog.close();
     sockets.close();
     const patience = outcome === 'late' ? 0 : FORCED_CLOSE_MS;
-    const parts = [
-      http.close(),
-      cluster.close(),
-      follower?.close() ?? Promise.resolve(),
-      store.close(),
-      database.close(),
-    ];
+    // It has something to say to the database, which matters little.
+    if (follower !== undefined) await withDeadline(follower.close(), patience / 2, signal);
+    const parts = [http.close(), cluster.close(), store.close(), database.close()];
     await withDeadline(Promise.all(parts), patience, signal);
     return { unwritten };
   };
