@@ -10,7 +10,8 @@ const BEAT_MS = 5_000;
 const FOLLOW_MS = 1_000;
 /**
  * Reading begins this long before it was noticed that they cannot be: Redis is taken for away after 3 s, an instance for dead after
- * 7 s, and who is there is looked up every 5 s.
+ * 7 s, and who is there is looked up every 5 s. And so it does for a document that was opened meanwhile: what was committed between
+ * its loading and now has been read without it.
  */
 const OVERLAP_MS = 20_000;
 /** Updates that are taken in before others have their turn. */
@@ -35,6 +36,11 @@ export class LogFollower {
   readonly #options: LogFollowerOptions;
   /** From where to read, as it was at these times (milliseconds of `performance.now()`), oldest first. */
   #places: { readonly at: number; readonly place: string }[] = [];
+  /** The documents that were read last, and from where to go on with them. */
+  #read: { readonly documents: ReadonlySet<string>; readonly place: string } = {
+    documents: new Set(),
+    place: '',
+  };
   #neighbours: readonly string[] = [];
   #beatAt = -Infinity;
   #isFollowing = false;
@@ -79,9 +85,10 @@ export class LogFollower {
       const isApart = !cluster.isThere || this.#neighbours.some((name) => !cluster.hears(name));
       if (isApart !== this.#isFollowing) {
         this.#isFollowing = isApart;
+        this.#read = { documents: new Set(), place: '' };
         log.info(isApart ? 'what other instances commit is read from Postgres' : 'other instances are heard');
       }
-      if (isApart) await this.#follow(now);
+      if (isApart) await this.#follow();
     } catch (error) {
       // Health and commits say loudly that the database is away; nothing is missed by reading later.
       log.debug({ err: messageOf(error) }, 'what other instances commit cannot be read');
@@ -92,21 +99,29 @@ export class LogFollower {
     const { names, place } = await this.#options.registry.beat();
     this.#beatAt = now;
     this.#neighbours = names;
-    // Else it is known how far was read.
-    if (this.#isFollowing) return;
     this.#places.push({ at: now, place });
     const firstKept = this.#places.findLastIndex(({ at }) => at <= now - OVERLAP_MS);
     if (firstKept > 0) this.#places = this.#places.slice(firstKept);
   }
 
-  async #follow(now: number): Promise<void> {
-    const from = this.#places[0];
-    if (from === undefined) return;
-    const { updates, place } = await this.#options.reader.read(this.#options.documents(), from.place);
-    this.#places = [{ at: now, place }];
+  async #follow(): Promise<void> {
+    const documents = this.#options.documents();
+    const known = documents.filter((document) => this.#read.documents.has(document));
+    const opened = documents.filter((document) => !this.#read.documents.has(document));
+    const from = this.#places[0]?.place ?? '';
+    // Of two places the earlier one is where to go on.
+    const place = known.length > 0 ? await this.#take(known, this.#read.place) : undefined;
+    const since = opened.length > 0 ? await this.#take(opened, from) : undefined;
+    this.#read = { documents: new Set(documents), place: place ?? since ?? '' };
+  }
+
+  /** @returns the place to go on from */
+  async #take(documents: readonly string[], from: string): Promise<string> {
+    const { updates, place } = await this.#options.reader.read(documents, from);
     for (let start = 0; start < updates.length; start += SLICE) {
       this.#options.onCommitted(updates.slice(start, start + SLICE));
       await new Promise((resolve) => setImmediate(resolve));
     }
+    return place;
   }
 }

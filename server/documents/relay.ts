@@ -78,7 +78,7 @@ export class Relay implements ClusterEvents {
   async catchUp(open: OpenDocument): Promise<void> {
     this.#comparing.set(open, 'once');
     await this.#ask(open, 'joining');
-    this.#comparing.delete(open);
+    this.#compared(open);
   }
 
   /** Hears no more of a document. */
@@ -258,11 +258,13 @@ export class Relay implements ClusterEvents {
     this.#comparing.set(open, 'once');
     // Does not reject.
     void this.#ask(open, 'comparing');
-    setTimeout(() => {
-      const isAgain = this.#comparing.get(open) === 'again';
-      this.#comparing.delete(open);
-      if (isAgain && this.#hub.opened(open.name) === open) this.#compare(open);
-    }, COMPARE_AGAIN_MS);
+    setTimeout(() => this.#compared(open), COMPARE_AGAIN_MS);
+  }
+
+  #compared(open: OpenDocument): void {
+    const isAgain = this.#comparing.get(open) === 'again';
+    this.#comparing.delete(open);
+    if (isAgain && this.#hub.opened(open.name) === open) this.#compare(open);
   }
 
   /** Does not reject. */
