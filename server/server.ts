@@ -156,7 +156,7 @@ function assemble(settings: Settings, options: ServerOptions, database: Database
           registry: new InstanceRegistry(database.queries, cluster.instance),
           reader: new LogReader(database.queries),
           documents: () => [...hub.documents()].map(({ name }) => name),
-          isBehind: () => hub.isBehind,
+          takeBehind: () => hub.takeBehind(),
           onCommitted: (updates) => hub.takeCommitted(updates),
           log,
         });

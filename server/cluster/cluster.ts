@@ -89,7 +89,7 @@ export interface Cluster {
     encode: (clients: number[]) => Uint8Array | null,
   ): void;
   /**
-   * Asks the others for what they have of a document that was joined.
+   * Asks the others for what they have of a document that was joined, first of all when it is in memory (`joining`).
    * @returns what resolves when all who are to answer have, with whether they did so within a second
    */
   ask(document: string, stateVector: Uint8Array, purpose: Purpose): Promise<boolean>;

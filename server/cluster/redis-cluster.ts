@@ -122,6 +122,7 @@ export class RedisCluster implements Cluster {
   }
 
   async ask(document: string, stateVector: Uint8Array, purpose: Purpose): Promise<boolean> {
+    if (purpose === 'joining') this.#rooms.opened(document);
     if (!this.#isThere) return false;
     const id = this.#questions.ask();
     const asking = async () => {

@@ -6,6 +6,8 @@ interface Room {
   readonly heard: Map<string, number>;
   /** Resolves when it hears of the document. */
   readonly joined: Promise<unknown>;
+  /** Whether the document is in memory: before that, what is said of it goes nowhere. */
+  isOpen: boolean;
 }
 
 /**
@@ -30,11 +32,17 @@ export class Rooms {
   }
 
   add(document: string, joined: Promise<unknown>): void {
-    this.#rooms.set(document, { count: this.#sent, heard: new Map(), joined });
+    this.#rooms.set(document, { count: this.#sent, heard: new Map(), joined, isOpen: false });
   }
 
   delete(document: string): void {
     this.#rooms.delete(document);
+  }
+
+  /** A document that was added takes in what is said of it from now on. */
+  opened(document: string): void {
+    const room = this.#rooms.get(document);
+    if (room) room.isOpen = true;
   }
 
   /** Resolves when it hears of a document that was added. */
@@ -68,7 +76,8 @@ export class Rooms {
 
   /** What an instance has sent so far is here, or will be. */
   isWhole(document: string, instance: string, count: number): void {
-    this.#jumps(document, instance, count, count);
+    const heard = this.#rooms.get(document)?.heard;
+    if ((heard?.get(instance) ?? -1) < count) heard?.set(instance, count);
   }
 
   forget(instance: string): void {
@@ -76,10 +85,13 @@ export class Rooms {
   }
 
   #jumps(document: string, instance: string, count: number, expected: number): boolean {
-    const heard = this.#rooms.get(document)?.heard;
-    if (heard === undefined) return false;
-    const known = heard.get(instance);
-    if (known === undefined || known < count) heard.set(instance, count);
-    return known === undefined || known < expected;
+    const room = this.#rooms.get(document);
+    if (room === undefined) return false;
+    const known = room.heard.get(instance) ?? -1;
+    if (known >= count) return false;
+    if (room.isOpen) room.heard.set(instance, count);
+    // Nothing is known of it any more: its next message will be one too many, unless it has answered by then.
+    else room.heard.delete(instance);
+    return room.isOpen && known < expected;
   }
 }

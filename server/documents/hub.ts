@@ -153,9 +153,9 @@ export class Hub implements SessionHub, RelayHub {
     open.lastSequence = this.#options.updateLog.confirm();
   }
 
-  /** Whether other instances may have committed what they did not tell. */
-  get isBehind(): boolean {
-    return this.#relay.isBehind;
+  /** Names of the documents, since the last call, of which other instances may have committed what they did not tell. */
+  takeBehind(): string[] {
+    return this.#relay.takeBehind();
   }
 
   /** Takes in what other instances have committed, and could not tell. */

@@ -10,7 +10,8 @@ const BEAT_MS = 5_000;
 const FOLLOW_MS = 1_000;
 /**
  * Reading begins this long before it was noticed that they cannot be: Redis is taken for away after 3 s, an instance for dead after
- * 7 s, and who is there is looked up every 5 s.
+ * 7 s, and who is there is looked up every 5 s. And so it does for a document that was opened meanwhile: what was committed between
+ * its loading and now has been read without it.
  */
 const OVERLAP_MS = 20_000;
 /** Updates that are taken in before others have their turn. */
@@ -22,8 +23,8 @@ export interface LogFollowerOptions {
   readonly reader: LogReader;
   /** Names of the documents that are open. */
   readonly documents: () => string[];
-  /** Whether others may have committed what they did not tell. */
-  readonly isBehind: () => boolean;
+  /** Names of those, since the last call, of which others may have committed what they did not tell. */
+  readonly takeBehind: () => string[];
   /** Takes in what others have committed. Must not throw. */
   readonly onCommitted: (updates: readonly CommittedUpdate[]) => void;
   readonly log: Log;
@@ -37,6 +38,11 @@ export class LogFollower {
   readonly #options: LogFollowerOptions;
   /** From where to read, as it was at these times (milliseconds of `performance.now()`), oldest first. */
   #places: { readonly at: number; readonly place: string }[] = [];
+  /** The documents that were read last, and from where to go on with them. */
+  #read: { readonly documents: ReadonlySet<string>; readonly place: string } = {
+    documents: new Set(),
+    place: '',
+  };
   #neighbours: readonly string[] = [];
   #beatAt = -Infinity;
   #isFollowing = false;
@@ -74,16 +80,18 @@ export class LogFollower {
   }
 
   async #look(): Promise<void> {
-    const { cluster, isBehind, log } = this.#options;
+    const { cluster, log } = this.#options;
     try {
       const now = performance.now();
       if (now - this.#beatAt >= BEAT_MS) await this.#beat(now);
       const isApart = !cluster.isThere || this.#neighbours.some((name) => !cluster.hears(name));
       if (isApart !== this.#isFollowing) {
         this.#isFollowing = isApart;
+        this.#read = { documents: new Set(), place: '' };
         log.info(isApart ? 'what other instances commit is read from Postgres' : 'other instances are heard');
       }
-      if (isApart || isBehind()) await this.#follow(now);
+      if (isApart) await this.#follow();
+      else await this.#readBehind();
     } catch (error) {
       // Health and commits say loudly that the database is away; nothing is missed by reading later.
       log.debug({ err: messageOf(error) }, 'what other instances commit cannot be read');
@@ -94,24 +102,34 @@ export class LogFollower {
     const { names, place } = await this.#options.registry.beat();
     this.#beatAt = now;
     this.#neighbours = names;
-    // Else it is known how far was read.
-    if (this.#isFollowing) return;
     this.#places.push({ at: now, place });
     const firstKept = this.#places.findLastIndex(({ at }) => at <= now - OVERLAP_MS);
     if (firstKept > 0) this.#places = this.#places.slice(firstKept);
   }
 
-  async #follow(now: number): Promise<void> {
-    const from = this.#places[0];
-    if (from === undefined) return;
-    const { updates, place } = await this.#options.reader.read(this.#options.documents(), from.place);
-    // Who only was behind may have to begin as early again.
-    if (this.#isFollowing) this.#places = [{ at: now, place }];
-    let start = 0;
-    do {
+  async #follow(): Promise<void> {
+    const documents = this.#options.documents();
+    const known = documents.filter((document) => this.#read.documents.has(document));
+    const opened = documents.filter((document) => !this.#read.documents.has(document));
+    const from = this.#places[0]?.place ?? '';
+    // Of two places the earlier one is where to go on.
+    const place = known.length > 0 ? await this.#take(known, this.#read.place) : undefined;
+    const since = opened.length > 0 ? await this.#take(opened, from) : undefined;
+    this.#read = { documents: new Set(documents), place: place ?? since ?? '' };
+  }
+
+  async #readBehind(): Promise<void> {
+    const documents = this.#options.takeBehind();
+    if (documents.length > 0) await this.#take(documents, this.#places[0]?.place ?? '');
+  }
+
+  /** @returns the place to go on from */
+  async #take(documents: readonly string[], from: string): Promise<string> {
+    const { updates, place } = await this.#options.reader.read(documents, from);
+    for (let start = 0; start < updates.length; start += SLICE) {
       this.#options.onCommitted(updates.slice(start, start + SLICE));
       await new Promise((resolve) => setImmediate(resolve));
-      start += SLICE;
-    } while (start < updates.length);
+    }
+    return place;
   }
 }

@@ -80,7 +80,7 @@ export class Relay implements ClusterEvents {
   async catchUp(open: OpenDocument): Promise<void> {
     this.#comparing.set(open, 'once');
     await this.#ask(open, 'joining');
-    this.#comparing.delete(open);
+    this.#compared(open);
   }
 
   /** Hears no more of a document. */
@@ -92,9 +92,11 @@ export class Relay implements ClusterEvents {
     this.#behind.delete(open);
   }
 
-  /** Whether others may have committed what they did not tell. */
-  get isBehind(): boolean {
-    return this.#behind.size > 0;
+  /** Names of the documents, since the last call, of which others may have committed what they did not tell. */
+  takeBehind(): string[] {
+    const names = [...this.#behind].map(({ name }) => name);
+    this.#behind.clear();
+    return names;
   }
 
   /** Tells the others of an update that has just been written into the log. */
@@ -118,7 +120,6 @@ export class Relay implements ClusterEvents {
 
   /** Takes in what others have committed, and could not tell. */
   takeCommitted(updates: readonly CommittedUpdate[]): void {
-    this.#behind.clear();
     for (const { document, update } of updates) {
       const open = this.#hub.opened(document);
       const news = open && this.#takeIn(open, update);
@@ -267,11 +268,13 @@ export class Relay implements ClusterEvents {
     this.#comparing.set(open, 'once');
     // Does not reject.
     void this.#ask(open, 'comparing');
-    setTimeout(() => {
-      const isAgain = this.#comparing.get(open) === 'again';
-      this.#comparing.delete(open);
-      if (isAgain && this.#hub.opened(open.name) === open) this.#compare(open);
-    }, COMPARE_AGAIN_MS);
+    setTimeout(() => this.#compared(open), COMPARE_AGAIN_MS);
+  }
+
+  #compared(open: OpenDocument): void {
+    const isAgain = this.#comparing.get(open) === 'again';
+    this.#comparing.delete(open);
+    if (isAgain && this.#hub.opened(open.name) === open) this.#compare(open);
   }
 
   /** Does not reject. */

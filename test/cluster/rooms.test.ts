@@ -3,7 +3,10 @@ import { Rooms } from '../../server/cluster/rooms.ts';
 
 function roomsWith(...documents: string[]): Rooms {
   const rooms = new Rooms();
-  for (const document of documents) rooms.add(document, Promise.resolve());
+  for (const document of documents) {
+    rooms.add(document, Promise.resolve());
+    rooms.opened(document);
+  }
   return rooms;
 }
 
@@ -24,6 +27,18 @@ test('[N6] a message is missed when its number is not the next one', () => {
   // Of whom nothing was heard, what came before is missing; each document has its own.
   expect(rooms.hasMissed('b', 'other', 1)).toBe(true);
   expect(rooms.hasMissed('not open', 'other', 1)).toBe(false);
+});
+
+test('[N6] what comes of a document before it is open is not taken for known', () => {
+  const rooms = new Rooms();
+  rooms.add('a', Promise.resolve());
+  expect(rooms.hasMissed('a', 'other', 1)).toBe(false);
+  expect(rooms.isBehind('a', 'other', 1)).toBe(false);
+  // Who opens it has said nothing of it before.
+  rooms.isWhole('a', 'joining', 5);
+  rooms.opened('a');
+  expect(rooms.isBehind('a', 'other', 1)).toBe(true);
+  expect(rooms.hasMissed('a', 'joining', 6)).toBe(false);
 });
 
 test('[N6] who opens a document again goes on counting above what others have heard', () => {

@@ -2,7 +2,8 @@ import { Redis } from 'ioredis';
 import { expect, inject, test, vi } from 'vitest';
 import type * as Y from 'yjs';
 import { mintToken } from '../../server/auth/tokens.ts';
-import { encodeMessage } from '../../server/cluster/messages.ts';
+import { PURPOSES } from '../../server/cluster/cluster.ts';
+import { decodeMessage, encodeMessage } from '../../server/cluster/messages.ts';
 import type { ServerOptions } from '../../server/index.ts';
 import { type Client, connectHocuspocus, connectYWebsocket } from '../helpers/clients.ts';
 import { PROTOCOLS, joinAs, textOf, updateOf } from '../helpers/editor.ts';
@@ -232,6 +233,17 @@ test('[N6] what was said while a subscriber was cut off is made good, deletions 
   expect(textOf(alice.doc)).toBe('ords');
 });
 
+function channelOf({ redisPrefix = '' }: ServerOptions): string {
+  return `${redisPrefix}:${DOCUMENT}`;
+}
+
+/** What an instance says that there is not: one of several edits. */
+function editOfAnother(count: number): Buffer {
+  const edit = { document: DOCUMENT, count, term: 0, sequence: count, committed: 0 };
+  const sentAt = Date.now();
+  return Buffer.from(encodeMessage('another', { kind: 'updates', ...edit, sentAt, update: updateOf('!') }));
+}
+
 test('[N6] a message that does not arrive is missed at the next one, and at the next comparison', async () => {
   const options = await clusterOptions();
   const [one, other] = [await startInstance(options), await startInstance(options)];
@@ -242,22 +254,30 @@ test('[N6] a message that does not arrive is missed at the next one, and at the 
   expect(await gaps()).toBe(0);
   // Somebody else with a message that comes after one that nobody has sent.
   const publisher = new Redis(inject('redisUrl'));
-  const message = (count: number) =>
-    encodeMessage('another', {
-      kind: 'updates',
-      document: DOCUMENT,
-      count,
-      term: 0,
-      sequence: count,
-      committed: 0,
-      sentAt: Date.now(),
-      update: updateOf('!'),
-    });
-  const channel = `${options.redisPrefix}:${DOCUMENT}`;
-  for (const count of [1, 2, 4]) await publisher.publish(channel, Buffer.from(message(count)));
+  for (const count of [1, 2, 4]) await publisher.publish(channelOf(options), editOfAnother(count));
   publisher.disconnect();
   // The first of an instance that was never heard, and the one that follows none.
   await vi.waitFor(async () => expect(await gaps()).toBe(2));
+});
+
+test('[N6] what goes missing while a document is being opened is asked for when it is open', async () => {
+  const options = await clusterOptions();
+  const instance = await startInstance(options);
+  const [publisher, listener] = [new Redis(inject('redisUrl')), new Redis(inject('redisUrl'))];
+  const purposes: string[] = [];
+  listener.on('messageBuffer', (_channel: unknown, data: Uint8Array) => {
+    const message = decodeMessage(data);
+    if (message.kind === 'question') purposes.push(PURPOSES[message.purpose] ?? '');
+  });
+  // Another instance that hears the question, and never answers.
+  await listener.subscribe(channelOf(options));
+  const alice = connectYWebsocket(instance.url, DOCUMENT);
+  await vi.waitUntil(() => purposes.includes('joining'));
+  await publisher.publish(channelOf(options), editOfAnother(2));
+  await alice.synced();
+  await vi.waitUntil(() => purposes.includes('comparing'), 5_000);
+  publisher.disconnect();
+  listener.disconnect();
 });
 
 test.for(['without Redis', 'each with its own Redis'])(

@@ -4,7 +4,8 @@ import { Changes } from './changes.ts';
 
 interface Entry {
   readonly document: string;
-  /** Milliseconds of `performance.now()`; when it left its client last, and when it was acknowledged. */
+  /** Milliseconds of `performance.now()`; when it was typed, when it left its client last, and when it was acknowledged. */
+  readonly typedAt: number;
   sentAt: number | undefined;
   ackedAt: number | undefined;
 }
@@ -33,7 +34,8 @@ export class Ledger {
 
   typed(document: string, element: string): void {
     this.#typed += 1;
-    this.#entries.set(element, { document, sentAt: undefined, ackedAt: undefined });
+    const typedAt = performance.now();
+    this.#entries.set(element, { document, typedAt, sentAt: undefined, ackedAt: undefined });
   }
 
   sent(element: string): void {
@@ -91,6 +93,22 @@ export class Ledger {
     return [...this.#entries.values()].flatMap(({ sentAt, ackedAt }) =>
       sentAt === undefined || sentAt < since || ackedAt === undefined ? [] : [ackedAt - sentAt],
     );
+  }
+
+  /** From the typing of each acknowledged element to its ack, in milliseconds, however often it was sent; of those typed from then on. */
+  waits(since: number): number[] {
+    return [...this.#entries.values()].flatMap(({ typedAt, ackedAt }) =>
+      typedAt < since || ackedAt === undefined ? [] : [ackedAt - typedAt],
+    );
+  }
+
+  /** What it says now, while acks go on. */
+  copy(): Ledger {
+    const copy = new Ledger();
+    for (const [element, entry] of this.#entries) copy.#entries.set(element, { ...entry });
+    for (const [document, { changes, frames }] of this.#owed)
+      copy.#owed.set(document, { changes: new Changes().addAll(changes), frames: [...frames] });
+    return copy;
   }
 
   /**

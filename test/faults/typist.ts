@@ -1,9 +1,8 @@
-import { WebSocketStatus } from '@hocuspocus/provider';
 import * as Y from 'yjs';
 import type { SocketTap } from '../helpers/client-socket.ts';
-import { connectHocuspocus, connectYWebsocket } from '../helpers/clients.ts';
 import type { Protocol } from '../helpers/editor.ts';
 import { decodeFrame } from '../helpers/frames.ts';
+import { connectPerson } from '../helpers/person.ts';
 import { pickOf } from '../helpers/random.ts';
 import { Changes } from './changes.ts';
 import { formatSome, makeNoise, putElement } from './edits.ts';
@@ -52,7 +51,7 @@ export function startTypist(options: {
   const { protocol, url, document, name, ledger, random, isAlwaysOnline = false } = options;
   const doc = new Y.Doc();
   const acks = new AckReader({ protocol, document, name, doc, ledger });
-  const client = connect(protocol, url, document, { doc, tap: acks });
+  const client = connectPerson(protocol, url, document, { doc, tap: acks });
   const undo = new Y.UndoManager(doc.getText(ROOTS.text), { trackedOrigins: new Set([NOISE]) });
   const pick = pickOf(random);
   let count = 0;
@@ -101,30 +100,6 @@ export function startTypist(options: {
       acks.abandon();
     },
   };
-}
-
-function connect(protocol: Protocol, url: string, document: string, options: { doc: Y.Doc; tap: SocketTap }) {
-  if (protocol === 'y-websocket') {
-    const client = connectYWebsocket(url, encodeURIComponent(document), { ...options, acks: true });
-    const { provider } = client;
-    return { ...client, goOffline: () => provider.disconnect(), goOnline: () => provider.connect() };
-  }
-  const client = connectHocuspocus(url, document, options);
-  const line = client.provider.configuration.websocketProvider;
-  // Connecting rejects never, and does nothing before the old connection has ended.
-  const connectAgain = () => {
-    line.off('disconnect', connectAgain);
-    void line.connect();
-  };
-  const goOnline = () => {
-    if (line.status === WebSocketStatus.Connected) line.on('disconnect', connectAgain);
-    else connectAgain();
-  };
-  const goOffline = () => {
-    line.off('disconnect', connectAgain);
-    line.disconnect();
-  };
-  return { ...client, goOffline, goOnline };
 }
 
 /** Clocks from the first to the one after the last. */

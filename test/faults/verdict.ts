@@ -50,28 +50,38 @@ export async function nothingIsLost(ledger: Ledger, storage: Storage, documents:
   expect(lost, 'acknowledged edits that are not in the database').toEqual([]);
 }
 
+/** A document as people have it. */
+interface Copies {
+  /** Each at one of the servers. */
+  readonly newcomers: readonly Y.Doc[];
+  /** Who was there before. */
+  readonly people: readonly Y.Doc[];
+}
+
 /**
- * Fails unless every edit is acknowledged now that everybody is served again, and a newcomer over the wire has what
- * everybody has who is there.
+ * Fails unless every edit is acknowledged now that everybody is served again, and newcomers over the wire, one at each of the
+ * servers, have what everybody has who is there.
  * @returns every document, in each of its copies
  */
 export async function allAgree(
   ledger: Ledger,
   typists: readonly Typist[],
-  url: string,
-): Promise<Map<string, Y.Doc[]>> {
+  urls: readonly string[],
+): Promise<Map<string, Copies>> {
   await Promise.all(typists.map((typist) => typist.settled(60_000)));
   expect(ledger.waiting).toBe(0);
-  const copies = new Map<string, Y.Doc[]>();
+  const copies = new Map<string, Copies>();
   for (const document of new Set(typists.map((typist) => typist.document))) {
-    const newcomer = connectYWebsocket(url, encodeURIComponent(document));
-    await newcomer.synced();
+    const clients = urls.map((url) => connectYWebsocket(url, encodeURIComponent(document)));
+    await Promise.all(clients.map((client) => client.synced()));
+    const newcomers = clients.map(({ doc }) => doc);
     const people = typists.filter((typist) => typist.document === document).map(({ doc }) => doc);
     for (const doc of people) {
-      await expect.poll(() => isSame(doc, newcomer.doc), { timeout: 20_000 }).toBe(true);
+      for (const newcomer of newcomers)
+        await expect.poll(() => isSame(doc, newcomer), { timeout: 20_000 }).toBe(true);
     }
-    copies.set(document, [newcomer.doc, ...people]);
-    newcomer.destroy();
+    copies.set(document, { newcomers, people });
+    for (const client of clients) client.destroy();
   }
   return copies;
 }
@@ -83,28 +93,29 @@ export async function allAgree(
  */
 export async function isAllStored(
   ledger: Ledger,
-  copies: Map<string, Y.Doc[]>,
+  copies: Map<string, Copies>,
   storage: Storage,
   gone: ReadonlySet<number>,
 ): Promise<string[]> {
   const database = await openStorage(storage);
   const waiting: string[] = [];
-  for (const [document, docs] of copies) {
+  for (const [document, { newcomers, people }] of copies) {
     const stored = await rebuild(database, document);
     waiting.push(...ledger.waitingIn(document, stored));
-    const [newcomer, ...people] = docs as [Y.Doc, ...Y.Doc[]];
-    for (const [copy, doc] of [[THE_DATABASE, stored] as const, ['a newcomer', newcomer] as const]) {
+    const told = newcomers.map((doc, place) => [`a newcomer at server ${place}`, doc] as const);
+    for (const [copy, doc] of [[THE_DATABASE, stored] as const, ...told]) {
       const lost = ledger.lostIn(document, doc);
       await keepEvidence(database, ledger, { document, copy, doc, lost });
       expect(lost, `lost in ${document}, as ${copy} has it`).toEqual([]);
     }
     // What was acknowledged and waits is not told to who was there before it came: of those, what is shown is compared.
-    for (const doc of [stored, newcomer, ...people]) {
+    for (const doc of [stored, ...newcomers, ...people]) {
       expect(
         [...missingIn(doc)].filter((client) => !gone.has(client)),
         `what waits in ${document}`,
       ).toEqual([]);
-      expect(doc !== null && isSame(doc, newcomer), `copies of ${document} agree`).toBe(true);
+      const agrees = doc !== null && newcomers.every((newcomer) => isSame(doc, newcomer));
+      expect(agrees, `copies of ${document} agree`).toBe(true);
     }
   }
   await database.close();
