@@ -18,6 +18,9 @@ export interface AckedFrame {
   readonly changes: Changes;
 }
 
+/** What is kept of it: there are very many. */
+type KeptFrame = Omit<AckedFrame, 'changes'>;
+
 /**
  * What was typed, and what of it was acknowledged: in elements, which are unique, and in structs and deletions, of which formats
  * and undone edits are made. It outlives whatever happens to a server.
@@ -25,7 +28,7 @@ export interface AckedFrame {
 export class Ledger {
   readonly #entries = new Map<string, Entry>();
   /** What was acknowledged, by document. */
-  readonly #owed = new Map<string, { changes: Changes; frames: AckedFrame[] }>();
+  readonly #owed = new Map<string, { changes: Changes; frames: KeptFrame[] }>();
   /** Fires with every ack. */
   readonly changed = createSignal();
   #typed = 0;
@@ -56,12 +59,18 @@ export class Ledger {
     const owed = this.#owed.get(document) ?? { changes: new Changes(), frames: [] };
     this.#owed.set(document, owed);
     owed.changes.addAll(frame.changes);
-    owed.frames.push(frame);
+    owed.frames.push({ by: frame.by, update: frame.update });
   }
 
   /** The frames of a document that were acknowledged, in the order of their acks. */
-  framesOf(document: string): readonly AckedFrame[] {
+  framesOf(document: string): readonly KeptFrame[] {
     return this.#owed.get(document)?.frames ?? [];
+  }
+
+  /** Forgets everything but how much it was: Vitest holds on to the people of a test, and they to this, until it ends. */
+  forget(): void {
+    this.#entries.clear();
+    this.#owed.clear();
   }
 
   /** Nobody will bring this element any more; an acknowledged one is owed all the same. */
