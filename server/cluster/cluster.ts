@@ -11,6 +11,7 @@ export interface LogPosition {
 
 /** What an instance has of a document that another one lacks. */
 export interface Answer {
+  /** Blank when it arrives if it was too large to be told: it is in the database, or will be. */
   readonly update: Uint8Array;
   /** All of it, what others brought too, is committed when the log of this instance has committed up to here. */
   readonly sequence: number;

@@ -11,7 +11,8 @@ import * as encoding from 'lib0/encoding';
 const FIELDS = {
   /**
    * Updates of a document: `count` is how many such messages it has sent of it, `term` and `sequence` are the place in its log,
-   * `committed` is how far that is committed, `sentAt` is in milliseconds since 1970.
+   * `committed` is how far that is committed, `sentAt` is in milliseconds since 1970. `update` is blank, here and in an answer, when
+   * it is too large to be sent.
    */
   updates: {
     document: 'string',

@@ -9,7 +9,7 @@ const MAX_UNSENT_BYTES = 16 * 1024 * 1024;
  * Redis cuts off who has more than 32 MB to read, or more than 8 MB for a minute (`client-output-buffer-limit pubsub`). What is
  * larger others read from Postgres.
  */
-const MAX_MESSAGE_BYTES = 8 * 1024 * 1024;
+export const MAX_MESSAGE_BYTES = 8 * 1024 * 1024;
 
 export interface RedisChannelsOptions {
   readonly address: RedisAddress;

@@ -7,7 +7,7 @@ import { PURPOSES, type Cluster, type ClusterEvents, type ConnectionsOf, type Pu
 import { decodeMessage, encodeMessage, type Message, type MessageOf, type Received } from './messages.ts';
 import { Outbox, type Outgoing } from './outbox.ts';
 import { Questions } from './questions.ts';
-import { RedisChannels } from './redis-channels.ts';
+import { MAX_MESSAGE_BYTES, RedisChannels } from './redis-channels.ts';
 import type { RedisAddress } from './redis-clients.ts';
 import { Rooms } from './rooms.ts';
 
@@ -23,6 +23,9 @@ const ANSWERS_MS = 1_000;
 const REMEMBERED = 1_000;
 /** Others are told at most this often what is committed, beside what edits say of it. Acks wait for that where others have edited. */
 const COMMITTED_MS = 50;
+/** In the place of an update that is too large for a message; one without anything has two bytes. */
+const TOO_LARGE = new Uint8Array();
+
 export interface RedisClusterOptions {
   readonly address: RedisAddress;
   /** Of the names of channels: installations that share a Redis need different ones. */
@@ -288,9 +291,10 @@ export class RedisCluster implements Cluster {
     const log = this.#logOf(instance, term);
     // The clocks of two machines differ.
     this.#metrics.relaySeconds.observe(Math.max(0, Date.now() - sentAt) / 1000);
-    events.updated(document, update, { log, sequence });
+    const isTooLarge = update.byteLength === TOO_LARGE.byteLength;
+    if (!isTooLarge) events.updated(document, update, { log, sequence });
     this.#hasCommitted(log, committed, events, sequence);
-    if (this.#rooms.hasMissed(document, instance, count)) events.missed(document);
+    if (this.#rooms.hasMissed(document, instance, count) || isTooLarge) events.missed(document);
   }
 
   #receiveQuestion(message: MessageOf<'question'>, instance: string, events: ClusterEvents): void {
@@ -339,6 +343,13 @@ export class RedisCluster implements Cluster {
   #publish(channel: string, message: Message): Promise<number> {
     // Heartbeats find out whether it is back.
     if (!this.#isThere && message.kind !== 'committed' && message.kind !== 'left') return Promise.resolve(0);
-    return this.#channels.publish(channel, encodeMessage(this.instance, message));
+    return this.#channels.publish(channel, this.#encode(message));
+  }
+
+  #encode(message: Message): Uint8Array {
+    const bytes = encodeMessage(this.instance, message);
+    if (bytes.byteLength <= MAX_MESSAGE_BYTES || !('sequence' in message && 'update' in message))
+      return bytes;
+    return encodeMessage(this.instance, { ...message, update: TOO_LARGE });
   }
 }

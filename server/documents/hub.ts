@@ -153,6 +153,12 @@ export class Hub implements SessionHub, RelayHub {
     open.lastSequence = this.#options.updateLog.confirm();
   }
 
+  async stored(document: string): Promise<CommittedUpdate[]> {
+    const { snapshot = null, tail = [] } = (await this.#options.store.read(document)) ?? {};
+    const updates = tail.map(({ update }) => update);
+    return [...(snapshot === null ? [] : [snapshot]), ...updates].map((update) => ({ document, update }));
+  }
+
   /** Takes in what other instances have committed, and could not tell. */
   takeCommitted(updates: readonly CommittedUpdate[]): void {
     this.#relay.takeCommitted(updates);

@@ -42,6 +42,11 @@ export interface RelayHub {
   /** Sends the acks that are due. */
   settleAll(): void;
   rebuild(open: OpenDocument, error: unknown): void;
+  /**
+   * All that is committed of a document.
+   * @throws what `pg` throws when the database does not answer
+   */
+  stored(name: string): Promise<CommittedUpdate[]>;
   endRevoked(): void;
   disconnect(whose: ConnectionsOf): void;
   /** Access was taken back at another instance. */
@@ -58,6 +63,8 @@ export class Relay implements ClusterEvents {
   readonly #changed = new Set<OpenDocument>();
   /** Documents that are being compared, or were a moment ago; and whether they should be again. */
   readonly #comparing = new Map<OpenDocument, 'once' | 'again'>();
+  /** Documents that are read again. */
+  readonly #reading = new Set<OpenDocument>();
   #takeOverTimer: NodeJS.Timeout | undefined;
   readonly #compareTimer: NodeJS.Timeout;
 
@@ -151,8 +158,11 @@ export class Relay implements ClusterEvents {
   }
 
   answered(name: string, { update, presence }: Answer, position: LogPosition, instance: string): void {
-    this.updated(name, update, position);
-    this.#hub.opened(name)?.presence.replaceRelayed(presence, instance);
+    const open = this.#hub.opened(name);
+    if (update.byteLength > 0) this.updated(name, update, position);
+    // Does not reject.
+    else if (open !== undefined) void this.#readStored(open);
+    open?.presence.replaceRelayed(presence, instance);
   }
 
   presence(name: string, update: Uint8Array, instance: string): void {
@@ -265,6 +275,19 @@ export class Relay implements ClusterEvents {
     const isAgain = this.#comparing.get(open) === 'again';
     this.#comparing.delete(open);
     if (isAgain && this.#hub.opened(open.name) === open) this.#compare(open);
+  }
+
+  /** Reads what is too large to be told, and asks again, since it may not have been committed yet. Does not reject. */
+  async #readStored(open: OpenDocument): Promise<void> {
+    if (this.#reading.has(open)) return;
+    this.#reading.add(open);
+    try {
+      this.takeCommitted(await this.#hub.stored(open.name));
+    } catch (error) {
+      this.#hub.log.debug({ document: open.name, err: messageOf(error) }, 'a document cannot be read again');
+    }
+    this.#reading.delete(open);
+    if (this.#hub.opened(open.name) === open) this.#compare(open);
   }
 
   /** Does not reject. */

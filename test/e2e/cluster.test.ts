@@ -21,6 +21,9 @@ const DOCUMENT = 'notes';
 /** Without an edit, instances are the same within this time of Redis's return. */
 const CONVERGED_MS = 5_000;
 
+/** Bytes; more than Redis is given at once. */
+const LARGE = 9 * 1024 * 1024;
+
 function type({ doc }: { doc: Y.Doc }, text: string): void {
   const content = doc.getText('content');
   content.insert(content.length, text);
@@ -275,9 +278,19 @@ test('[N6] what goes missing while a document is being opened is asked for when 
   await vi.waitUntil(() => purposes.includes('joining'));
   await publisher.publish(channelOf(options), editOfAnother(2));
   await alice.synced();
-  await vi.waitUntil(() => purposes.includes('comparing'), 5_000);
+  await vi.waitFor(() => expect(purposes).toContain('comparing'), 5_000);
   publisher.disconnect();
   listener.disconnect();
+});
+
+test('[N6] what is too large for a message is read from Postgres, and what comes after it is seen, too', async () => {
+  const room = { limitFrameBytes: 3 * LARGE, limitBytes: 3 * LARGE };
+  const [one, other] = (await startInstances(2, room)) as [TestServer, TestServer];
+  const [alice, bob] = (await peopleAt(one, other)) as [Client<unknown>, Client<unknown>];
+  type(alice, 'x'.repeat(LARGE));
+  type(alice, ' and more');
+  await bob.sees((doc) => doc.getText('content').length > LARGE, 20_000);
+  expect(textOf(bob.doc).slice(LARGE)).toBe(' and more');
 });
 
 test.for(['without Redis', 'each with its own Redis'])(

@@ -90,6 +90,8 @@ test(
         for (const typist of stage.typists) if (pick(2) === 0) stage.move(typist, victim);
       }
     });
+    await stage.settled();
+    expect(stage.ledger.waiting).toBe(0);
     await stage.allIsWell();
     const { typedCount, ackedCount } = stage.ledger;
     task.meta.figures = [
@@ -140,9 +142,9 @@ test(
 interface Loss {
   what: string;
   /** Begins under load, and holds when it has taken effect. */
-  begin(scene: Scene): Promise<void>;
+  begin: (scene: Scene) => Promise<void>;
   /** Of what is no moment only. */
-  end?(scene: Scene): Promise<void>;
+  end?: (scene: Scene) => Promise<void>;
 }
 
 /** Holds when an instance notices that it does not reach Redis. */
@@ -214,6 +216,7 @@ test(
         await stage.whileTyping(() => begin(scene));
         // While it lasts, everybody's.
         await stage.settled(10_000);
+        expect(stage.ledger.waiting).toBe(0);
         await end?.(scene);
         await stage.agreed(CONVERGED_MS);
         await allReach(stage);
@@ -248,6 +251,7 @@ test(
       }
     });
     await stage.settled();
+    expect(stage.ledger.waiting).toBe(0);
     await stage.nothingIsLost();
     await stage.agreed(THROUGH_POSTGRES_MS);
     await stage.allIsWell();
@@ -297,6 +301,8 @@ test(
       }
       for (const line of toPostgres) line.heal();
     }
+    await stage.settled();
+    expect(stage.ledger.waiting).toBe(0);
     await stage.allIsWell();
   },
   scaled(60_000, 900_000),
