@@ -236,6 +236,24 @@ test('[N6] what was said while a subscriber was cut off is made good, deletions 
   expect(textOf(alice.doc)).toBe('ords');
 });
 
+test('[N6] a deletion that never left its instance is made good', async () => {
+  const line = await startProxy(inject('redisUrl'));
+  const options = await clusterOptions();
+  const one = await startInstance({ ...options, redisUrl: [line.url] });
+  const other = await startInstance(options);
+  const [alice, bob] = (await peopleAt(one, other)) as [Client<unknown>, Client<unknown>];
+  type(alice, 'some words');
+  await sees(bob, 'some words');
+  line.blackHole('up');
+  // Nothing that a state vector shows.
+  alice.doc.getText('content').delete(0, 5);
+  await readinessBecomes(one.url, { status: 'degraded' });
+  line.reset();
+  line.heal();
+  await sees(bob, 'words', CONVERGED_MS);
+  expect(await textIn(options)).toBe('words');
+});
+
 function channelOf({ redisPrefix = '' }: ServerOptions): string {
   return `${redisPrefix}:${DOCUMENT}`;
 }
