@@ -16,7 +16,7 @@ import { openStorage, rebuild } from '../helpers/storage.ts';
 const SEEDS = process.env['SEED'] === undefined ? 100 : 1;
 const FIRST = seedOf(Date.now() % 100_000);
 const AT_ONCE = 10;
-const STEPS = 100;
+const STEPS = 60;
 const DEADLINE_MS = 20_000;
 
 /** Somebody who edits a document in all ways that there are, mostly at one of the instances. */

@@ -68,7 +68,7 @@ function burst(typists: readonly Typist[]): void {
 
 /* Instances that are killed, stand still, or are restarted. */
 
-const KILLS = scaled(4, 200);
+const KILLS = scaled(3, 200);
 
 test(
   `[N20] ${KILLS} times one of three instances is killed under load, while another may stand still, and their people go on (SEED=${SEED})`,
@@ -299,11 +299,11 @@ test(
     const scene = await setScene(3, { isAlwaysOnline: true });
     const { stage, toPostgres } = scene;
     const pick = pickOf(stage.chance);
-    for (let rounds = 0; rounds < scaled(3, 60); rounds += 1) {
+    for (let rounds = 0; rounds < scaled(2, 60); rounds += 1) {
       await stage.settled();
       await leaveWithWhatIsNotCommitted(scene, rounds % stage.servers.length);
       for (const line of toPostgres) line.slow(FAR);
-      for (let moves = 0; moves < 10; moves += 1) {
+      for (let moves = 0; moves < 6; moves += 1) {
         const typist = stage.typists[pick(stage.typists.length)] as Typist;
         burst([typist]);
         stage.move(typist, pick(stage.servers.length));
