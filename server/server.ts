@@ -213,14 +213,9 @@ function assemble(settings: Settings, options: ServerOptions, database: Database
     updateLog.close();
     sockets.close();
     const patience = outcome === 'late' ? 0 : FORCED_CLOSE_MS;
-    const parts = [
-      http.close(),
-      cluster.close(),
-      follower?.close() ?? Promise.resolve(),
-      store.close(),
-      database.close(),
-    ];
-    await withDeadline(Promise.all(parts), patience, signal);
+    // Before the database is closed, in which the follower says so.
+    await withDeadline(Promise.all([cluster.close(), follower?.close()]), patience, signal);
+    await withDeadline(Promise.all([http.close(), store.close(), database.close()]), patience, signal);
     return { unwritten };
   };
   let closing: Promise<CloseResult> | undefined;

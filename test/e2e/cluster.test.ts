@@ -345,6 +345,16 @@ test('[N7] an ack for what another instance has committed is one, too', async ()
   expect(await textIn(options)).toBe('edit');
 });
 
+test('[N7] an instance that has ended is looked for in Postgres no more', async () => {
+  const options = await clusterOptions();
+  const [one] = [await startInstance(options), await startInstance(options)];
+  const { queries } = await openStorage({ databaseUrl: options.databaseUrl ?? '' });
+  const known = async () => (await queries.query('select name from indelible.instances')).rows;
+  expect(await known()).toHaveLength(2);
+  await one.server.close();
+  expect(await known()).toHaveLength(1);
+});
+
 const names = (view: Record<string, unknown>) => Object.keys(view).join();
 
 /** An instance in a process of its own. */
