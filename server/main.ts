@@ -94,9 +94,8 @@ async function serveWithWorkers(count: number, log: Log): Promise<void> {
 async function serveAsWorker(): Promise<void> {
   const { stop, start } = stoppable();
   const worker = new WorkerProcess(stop);
-  // A terminal sends its signals to all processes; who has started this one tells it what to do.
-  process.on('SIGINT', () => {});
-  process.on('SIGTERM', stop);
+  // A terminal sends its signals to all processes, and so may who supervises them; who has started this one tells it what to do.
+  process.on('SIGINT', () => {}).on('SIGTERM', () => {});
   answerForAll(() => worker.metrics());
   worker.ready(await start());
 }

@@ -128,7 +128,7 @@ function assemble(settings: Settings, options: ServerOptions, database: Database
     log,
     metrics,
   });
-  const cluster = clusterOf(settings, log, metrics);
+  const cluster = clusterOf(settings, database, log, metrics);
   const store = new DocumentStore(database.queries, log, metrics);
   const revocations = new Revocations();
   const access = new Access(authorizer(settings, options.auth, log), revocations);
@@ -147,7 +147,10 @@ function assemble(settings: Settings, options: ServerOptions, database: Database
     log,
     metrics,
   });
-  database.history.onReplaced(() => hub.databaseReplaced());
+  database.history.onReplaced(() => {
+    hub.databaseReplaced();
+    follower?.databaseReplaced();
+  });
   const follower =
     cluster === ALONE
       ? undefined
@@ -156,7 +159,8 @@ function assemble(settings: Settings, options: ServerOptions, database: Database
           registry: new InstanceRegistry(database.queries, cluster.instance),
           reader: new LogReader(database.queries),
           documents: () => [...hub.documents()].map(({ name }) => name),
-          takeBehind: () => hub.takeBehind(),
+          behind: () => hub.behind(),
+          caughtUp: (documents) => hub.caughtUp(documents),
           onCommitted: (updates) => hub.takeCommitted(updates),
           log,
         });
@@ -241,10 +245,16 @@ function assemble(settings: Settings, options: ServerOptions, database: Database
   };
 }
 
-function clusterOf(settings: Settings, log: Log, metrics: Metrics): Cluster {
+function clusterOf(settings: Settings, database: Database, log: Log, metrics: Metrics): Cluster {
   const { redisUrl: urls, redisCluster: isCluster, redisSentinel: sentinel, redisPrefix: prefix } = settings;
   if (urls === undefined) return ALONE;
-  return new RedisCluster({ address: { urls, isCluster, sentinel }, prefix, log, metrics });
+  return new RedisCluster({
+    address: { urls, isCluster, sentinel },
+    prefix,
+    timeline: () => database.history.timeline,
+    log,
+    metrics,
+  });
 }
 
 /** TCP connections of HTTP beside the sockets. */

@@ -75,6 +75,8 @@ export class Workers {
 
   #hear(worker: Worker, message: Message): void {
     if (message.indelible === 'ready') {
+      // It may not have heard that before.
+      if (this.#isStopping) send(worker, { indelible: 'stop' });
       this.#starting.delete(worker);
       this.#isReady ||= this.#starting.size === 0;
       if (this.#isReady) this.#ready.resolve(message.url);

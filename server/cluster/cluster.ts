@@ -1,8 +1,8 @@
 /** A place in the update log of an instance. */
 export interface LogPosition {
   /**
-   * One life of an update log: its instance, which has another name with each start, and how often Postgres has refused a batch
-   * of it, since numbers move past what was refused. A number of one life says nothing of another.
+   * One life of an update log: its instance, which has another name with each start; the history that its database wrote; and how
+   * often Postgres has refused a batch of it, since numbers move past what was refused. A number of one life says nothing of another.
    */
   readonly log: string;
   /** What has this number in it, or a lower one, is committed once the log has committed up to here. */
@@ -11,18 +11,20 @@ export interface LogPosition {
 
 /** What an instance has of a document that another one lacks. */
 export interface Answer {
+  /** Blank when it arrives if it was too large to be told: it is in the database, or will be. */
   readonly update: Uint8Array;
   /** All of it, what others brought too, is committed when the log of this instance has committed up to here. */
   readonly sequence: number;
-  /** Awareness update of everybody who is connected to this instance. */
+  /** Everybody who is connected to this instance. */
   readonly presence: Uint8Array;
 }
 
 /**
- * Why an instance asks: it is opening the document, and has said nothing of it before; something has not arrived, or may not have;
- * or just to be sure. Everybody answers, but for the last, which those answer who have more.
+ * Why an instance asks. It is opening the document, and has said nothing of it before (`joining`), or something has not arrived
+ * (`comparing`): everybody answers. It could not be reached for a while (`returning`), or just wants to be sure (`checking`): who has more
+ * answers.
  */
-export const PURPOSES = ['joining', 'comparing', 'checking'] as const;
+export const PURPOSES = ['joining', 'comparing', 'returning', 'checking'] as const;
 export type Purpose = (typeof PURPOSES)[number];
 
 /** Whose connections are meant: everybody's to a document, all of a user, or those of one user to one document. */
@@ -42,12 +44,14 @@ export interface ClusterEvents {
   asked(document: string, stateVector: Uint8Array, purpose: Purpose): Answer | null;
   /** What `presence` says is all of that instance. */
   answered(document: string, answer: Answer, position: LogPosition, instance: string): void;
-  /** An awareness update of those who are connected to an instance. */
-  presence(document: string, update: Uint8Array, instance: string): void;
+  /** What an instance says of some who are connected to it, or were until now. */
+  presence(document: string, presence: Uint8Array, instance: string): void;
   /** What an instance has said of a document did not all arrive. */
   missed(document: string): void;
-  /** The log of another instance has committed up to there. */
+  /** The log of another instance has committed up to there, in the history that the database of this one writes. */
   committed(position: LogPosition): void;
+  /** Rows of a document were set aside by another instance, since they are damaged. */
+  damaged(document: string): void;
   /** An instance has ended, or has not been heard of for too long. */
   left(instance: string): void;
   /** An instance that was taken for ended is there, and may have taken this one for that, too. */
@@ -81,7 +85,7 @@ export interface Cluster {
   relay(document: string, update: Uint8Array, sequence: number): void;
   /**
    * Tells the others of the presence of these clients, once a turn.
-   * @param encode - their awareness update, as they are at the end of the turn
+   * @param encode - what is to be said of them, as they are at the end of the turn
    */
   tellPresence(
     document: string,
@@ -90,13 +94,16 @@ export interface Cluster {
   ): void;
   /**
    * Asks the others for what they have of a document that was joined, first of all when it is in memory (`joining`).
-   * @returns what resolves when all who are to answer have, with whether they did so within a second
+   * @returns what resolves when all who are to answer have, with whether nothing can be missing: `false` when somebody has not answered
+   * within a second, when nobody could be asked, and when nobody else has the document and somebody may have closed it just now
    */
   ask(document: string, stateVector: Uint8Array, purpose: Purpose): Promise<boolean>;
   /** The log of this instance has committed up to a number. */
   committed(sequence: number): void;
   /** Postgres has refused a batch of this instance. */
   refused(): void;
+  /** Tells the others that rows of a document were set aside. */
+  damaged(document: string): void;
   /** Tells the others that access was taken back. */
   revoked(): void;
   /** Tells the others to close connections. */
@@ -118,6 +125,7 @@ export const ALONE: Cluster = {
   ask: () => Promise.resolve(true),
   committed() {},
   refused() {},
+  damaged() {},
   revoked() {},
   disconnect() {},
   close: () => Promise.resolve(),

@@ -10,13 +10,14 @@ import * as encoding from 'lib0/encoding';
 
 const FIELDS = {
   /**
-   * Updates of a document: `count` is how many such messages it has sent of it, `term` and `sequence` are the place in its log,
-   * `committed` is how far that is committed, `sentAt` is in milliseconds since 1970.
+   * Updates of a document: `count` is how many such messages it has sent of it, `life` and `sequence` are the place in its log,
+   * `committed` is how far that is committed, `sentAt` is in milliseconds since 1970. `update` is blank, here and in an answer, when
+   * it is too large to be sent.
    */
   updates: {
     document: 'string',
     count: 'number',
-    term: 'number',
+    life: 'string',
     sequence: 'number',
     committed: 'number',
     sentAt: 'number',
@@ -28,17 +29,20 @@ const FIELDS = {
     document: 'string',
     count: 'number',
     id: 'number',
-    term: 'number',
+    life: 'string',
     sequence: 'number',
     committed: 'number',
     update: 'bytes',
     presence: 'bytes',
   },
   /** An answer of who has nothing to say: it is opening the document itself, say. */
-  pass: { id: 'number' },
-  presence: { document: 'string', update: 'bytes' },
+  pass: { document: 'string', count: 'number', id: 'number' },
+  presence: { document: 'string', presence: 'bytes' },
   /** How far a log is committed; also says that its instance is there. The one that sends it counts these. */
-  committed: { term: 'number', sequence: 'number', beat: 'number' },
+  committed: { life: 'string', sequence: 'number', beat: 'number' },
+  damaged: { document: 'string' },
+  /** Something of a document was not told. */
+  missed: { document: 'string' },
   revoked: {},
   /** Blank when it does not matter. */
   disconnect: { document: 'string', user: 'string' },
@@ -94,13 +98,18 @@ export function encodeMessage(instance: string, message: Message): Uint8Array {
   });
 }
 
-/** @throws when it is not one of ours, or cut short */
-export function decodeMessage(bytes: Uint8Array): Received {
+/**
+ * @param own - name of this instance, which hears what it says itself; of that it needs to know only that it was heard
+ * @returns `null` for what it has said itself, but for what is committed
+ * @throws when it is not one of ours, or cut short
+ */
+export function decodeMessage(bytes: Uint8Array, own?: string): Received | null {
   const decoder = decoding.createDecoder(bytes);
   const instance = decoding.readVarString(decoder);
   const number = decoding.readVarUint(decoder);
   const found = KINDS[number];
   if (found === undefined) throw new RangeError(`there are no messages of kind ${number}`);
+  if (instance === own && found.kind !== 'committed') return null;
   const fields = found.fields.map(([name, type]) => [name, readers[type](decoder)] as const);
   return { instance, kind: found.kind, ...Object.fromEntries(fields) } as unknown as Received;
 }

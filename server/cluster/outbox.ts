@@ -6,7 +6,7 @@ export interface Outgoing {
   readonly update: Uint8Array | null;
   /** Of the update in the log of this instance. */
   readonly sequence: number;
-  /** An awareness update; `null` when nobody's presence has changed. */
+  /** What is to be said of people; `null` when nobody's presence has changed. */
   readonly presence: Uint8Array | null;
 }
 
@@ -34,7 +34,7 @@ export class Outbox {
     collected.sequence = sequence;
   }
 
-  /** @param encode - their awareness update, as they are when it is called */
+  /** @param encode - what is to be said of them, as they are when it is called */
   addPresence(
     document: string,
     clients: Iterable<number>,
@@ -51,9 +51,10 @@ export class Outbox {
     if (collected === undefined) return;
     this.#documents.delete(document);
     const { updates, sequence, clients, encode } = collected;
-    const [first = null] = updates;
-    const update = updates.length > 1 ? Y.mergeUpdates(updates) : first;
-    this.#send(document, { update, sequence, presence: clients.size > 0 ? encode([...clients]) : null });
+    const presence = clients.size > 0 ? encode([...clients]) : null;
+    const [last = null, ...others] = merge(updates).toReversed();
+    for (const update of others.toReversed()) this.#send(document, { update, sequence, presence: null });
+    this.#send(document, { update: last, sequence, presence });
   }
 
   #collected(document: string): Collected {
@@ -69,5 +70,15 @@ export class Outbox {
       });
     }
     return collected;
+  }
+}
+
+/** As one, where that is possible. */
+function merge(updates: Uint8Array[]): Uint8Array[] {
+  if (updates.length < 2) return updates;
+  try {
+    return [Y.mergeUpdates(updates)];
+  } catch {
+    return updates;
   }
 }

@@ -1,4 +1,7 @@
+import type { Purpose } from './cluster.ts';
+
 interface Question {
+  readonly purpose: Purpose;
   readonly answered: Set<string>;
   /** How many are to answer. */
   expected: number;
@@ -11,17 +14,19 @@ export class Questions {
   #last = 0;
 
   /** @returns its number, for those who answer */
-  ask(): number {
+  ask(purpose: Purpose): number {
     this.#last += 1;
-    this.#open.set(this.#last, { answered: new Set(), expected: Infinity, done: Promise.withResolvers() });
+    const done = Promise.withResolvers<void>();
+    this.#open.set(this.#last, { purpose, answered: new Set(), expected: Infinity, done });
     return this.#last;
   }
 
-  /** An instance has answered. */
-  answered(id: number, instance: string): void {
+  /** An instance has answered. @returns why it was asked; `undefined` when nobody waits for it any more */
+  answered(id: number, instance: string): Purpose | undefined {
     const question = this.#open.get(id);
     question?.answered.add(instance);
     if (question) settle(question);
+    return question?.purpose;
   }
 
   /** So many instances have heard the question. Resolves when as many have answered. */

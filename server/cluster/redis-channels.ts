@@ -9,7 +9,17 @@ const MAX_UNSENT_BYTES = 16 * 1024 * 1024;
  * Redis cuts off who has more than 32 MB to read, or more than 8 MB for a minute (`client-output-buffer-limit pubsub`). What is
  * larger others read from Postgres.
  */
-const MAX_MESSAGE_BYTES = 8 * 1024 * 1024;
+export const MAX_MESSAGE_BYTES = 8 * 1024 * 1024;
+
+/** What {@link RedisChannels.publish} answers when it could not be sent. */
+export const LOST = -1;
+/** A subscription that failed is tried again after this time. */
+const SUBSCRIBE_AGAIN_MS = 500;
+/**
+ * Of the names of channels. Instances that speak otherwise hear nothing of each other, so an upgrade goes by way of Postgres: to be
+ * raised with each change of messages.
+ */
+const VERSION = 1;
 
 export interface RedisChannelsOptions {
   readonly address: RedisAddress;
@@ -24,9 +34,9 @@ export interface RedisChannelsOptions {
 }
 
 /**
- * Channels of Redis. Of the extension it keeps the pair of connections: the rest publishes a state vector for each change, which
- * everybody answers with a difference and all deletions, stores under a lock that may end too early, waits a second before it lets
- * go of a document, and opens none without Redis.
+ * Channels of Redis, by the pair of connections of the extension. The rest of that is not used: it publishes a state vector for each
+ * change, which everybody answers with a difference and all deletions, stores under a lock that may end too early, waits a second
+ * before it lets go of a document, and opens none without Redis.
  */
 export class RedisChannels extends Redis {
   readonly #isSharded: boolean;
@@ -34,6 +44,8 @@ export class RedisChannels extends Redis {
   readonly #log: Log;
   readonly #pub: RedisClient;
   readonly #sub: RedisClient;
+  /** Those that are to be heard, and who waits for that. */
+  readonly #wanted = new Map<string, PromiseWithResolvers<void>>();
   #unsentBytes = 0;
   /** What was said since Redis was there. */
   readonly #told = new Set<string>();
@@ -47,11 +59,12 @@ export class RedisChannels extends Redis {
     super({ prefix, createClient });
     [this.#pub, this.#sub] = clients;
     this.#isSharded = address.isCluster;
-    this.#prefix = prefix;
+    this.#prefix = `${prefix}/${VERSION}`;
     this.#log = log;
     this.sub.removeAllListeners('messageBuffer');
     const receive = (_channel: unknown, data: Uint8Array) => onMessage(data);
     this.#sub.on('messageBuffer', receive).on('smessageBuffer', receive);
+    this.#sub.on('ready', () => void this.#hear([...this.#wanted.keys()]));
     for (const client of clients) {
       client
         .on('error', (error: unknown) => this.#tell(error))
@@ -73,28 +86,43 @@ export class RedisChannels extends Redis {
     return `${this.#prefix}#${instance}`;
   }
 
-  /** Resolves when it is heard, which may be as late as Redis is there, or when this is closed. Does not reject. */
-  async subscribe(channel: string): Promise<void> {
-    try {
-      await (this.#isSharded ? this.#sub.ssubscribe(channel) : this.#sub.subscribe(channel));
-    } catch (error) {
-      this.#tell(error);
-    }
+  /** Resolves when it is heard, which may be as late as Redis is there. Does not reject. */
+  subscribe(channel: string): Promise<void> {
+    const heard = Promise.withResolvers<void>();
+    this.#wanted.set(channel, heard);
+    // Else when it is ready; what waits for that in the library would be each document that was opened meanwhile.
+    if (this.#sub.status === 'ready') void this.#hear([channel]);
+    return heard.promise;
+  }
+
+  unsubscribe(channel: string): void {
+    this.#wanted.delete(channel);
+    if (this.#sub.status !== 'ready') return;
+    const leaving = this.#isSharded ? this.#sub.sunsubscribe(channel) : this.#sub.unsubscribe(channel);
+    // What still comes is of no document that is open.
+    leaving.catch((error: unknown) => this.#tell(error));
   }
 
   /** Does not reject. */
-  async unsubscribe(channel: string): Promise<void> {
+  async #hear(channels: string[]): Promise<void> {
+    const wanted = channels.filter((channel) => this.#wanted.has(channel));
+    if (wanted.length === 0) return;
     try {
-      await (this.#isSharded ? this.#sub.sunsubscribe(channel) : this.#sub.unsubscribe(channel));
+      // The channels of a cluster are on different nodes.
+      if (this.#isSharded) await Promise.all(wanted.map((channel) => this.#sub.ssubscribe(channel)));
+      else await this.#sub.subscribe(...wanted);
+      for (const channel of wanted) this.#wanted.get(channel)?.resolve();
     } catch (error) {
       this.#tell(error);
+      if (!this.#isClosed) setTimeout(() => void this.#hear(wanted), SUBSCRIBE_AGAIN_MS).unref();
     }
   }
 
-  /** @returns how many have heard it; 0 when it is lost, which comparing makes good. Does not reject. */
+  /** @returns how many have heard it, {@link LOST} when it could not be sent. Does not reject. */
   async publish(channel: string, bytes: Uint8Array): Promise<number> {
     const { byteLength } = bytes;
-    if (byteLength > MAX_MESSAGE_BYTES || this.#unsentBytes + byteLength > MAX_UNSENT_BYTES) return 0;
+    const isTooMuch = byteLength > MAX_MESSAGE_BYTES || this.#unsentBytes + byteLength > MAX_UNSENT_BYTES;
+    if (isTooMuch || this.#pub.status !== 'ready') return LOST;
     this.#unsentBytes += byteLength;
     try {
       const data = Buffer.from(bytes.buffer, bytes.byteOffset, byteLength);
@@ -103,7 +131,7 @@ export class RedisChannels extends Redis {
       );
     } catch {
       // The connection says why.
-      return 0;
+      return LOST;
     } finally {
       this.#unsentBytes -= byteLength;
     }

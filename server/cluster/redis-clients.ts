@@ -23,8 +23,8 @@ const PUBLISHER: RedisOptions = {
   autoResendUnfulfilledCommands: false,
   maxRetriesPerRequest: 0,
 };
-/** Subscriptions wait for as long as it takes. */
-const SUBSCRIBER: RedisOptions = { maxRetriesPerRequest: null };
+/** What is to be heard is asked for when it is ready, each time. */
+const SUBSCRIBER: RedisOptions = { ...PUBLISHER, autoResubscribe: false };
 
 export function connectPublisher(address: RedisAddress): RedisClient {
   return connect(address, PUBLISHER);

@@ -3,11 +3,19 @@ import { messageOf } from '../errors.ts';
 import { withDeadline } from '../lifecycle.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
-import { PURPOSES, type Cluster, type ClusterEvents, type ConnectionsOf, type Purpose } from './cluster.ts';
+import {
+  PURPOSES,
+  type Cluster,
+  type ClusterEvents,
+  type ConnectionsOf,
+  type LogPosition,
+  type Purpose,
+} from './cluster.ts';
 import { decodeMessage, encodeMessage, type Message, type MessageOf, type Received } from './messages.ts';
+import { Neighbours } from './neighbours.ts';
 import { Outbox, type Outgoing } from './outbox.ts';
 import { Questions } from './questions.ts';
-import { RedisChannels } from './redis-channels.ts';
+import { LOST, MAX_MESSAGE_BYTES, RedisChannels } from './redis-channels.ts';
 import type { RedisAddress } from './redis-clients.ts';
 import { Rooms } from './rooms.ts';
 
@@ -15,18 +23,21 @@ import { Rooms } from './rooms.ts';
 const BEAT_MS = 1_000;
 /** Redis is away when nothing was heard for so long. */
 const SILENCE_MS = 3_000;
-/** And an instance has ended, unless it has said so before. */
-const DEAD_MS = 7_000;
 /** Opening a document waits at most so long for the others. */
 const ANSWERS_MS = 1_000;
-/** Instances that have ended are remembered, should they be back; up to this many. */
-const REMEMBERED = 1_000;
 /** Others are told at most this often what is committed, beside what edits say of it. Acks wait for that where others have edited. */
 const COMMITTED_MS = 50;
+/** Documents of which something could not be told are remembered until it can be said that it was not; up to this many. */
+const MOST_UNTOLD = 10_000;
+/** In the place of an update that is too large for a message; one without anything has two bytes. */
+const TOO_LARGE = new Uint8Array();
+
 export interface RedisClusterOptions {
   readonly address: RedisAddress;
   /** Of the names of channels: installations that share a Redis need different ones. */
   readonly prefix: string;
+  /** Which history the database of this instance writes. */
+  readonly timeline: () => string | null;
   readonly log: Log;
   readonly metrics: Metrics;
 }
@@ -35,16 +46,16 @@ export interface RedisClusterOptions {
 export class RedisCluster implements Cluster {
   readonly #log: Log;
   readonly #metrics: Metrics;
+  readonly #timeline: () => string | null;
   readonly #channels: RedisChannels;
   /** Another one with each start, since numbers of its log begin anew. */
   readonly instance = random.uint53().toString(36);
   readonly #rooms = new Rooms();
   readonly #questions = new Questions();
   readonly #outbox = new Outbox((document, outgoing) => this.#send(document, outgoing));
-  /** When other instances were heard last. */
-  readonly #heardAt = new Map<string, number>();
-  /** Those who were not heard of for too long. */
-  readonly #silent = new Set<string>();
+  readonly #neighbours = new Neighbours();
+  /** Documents of which others have not been told something. */
+  readonly #untold = new Set<string>();
   /** How far their logs are committed, as they have said. */
   readonly #committedBy = new Map<string, number>();
   #events: ClusterEvents | undefined;
@@ -56,6 +67,10 @@ export class RedisCluster implements Cluster {
   /** The first of its heartbeats that has to be heard to know that Redis is there. */
   #awaited = 1;
   #beatAt = 0;
+  /** The last of them that was heard. */
+  #echoed = 0;
+  /** When the timer was there last. */
+  #tickedAt = performance.now();
   #term = 0;
   #committed = 0;
   #toldAt = -Infinity;
@@ -65,7 +80,8 @@ export class RedisCluster implements Cluster {
   #tellTimer: NodeJS.Timeout | undefined;
   #isClosed = false;
 
-  constructor({ address, prefix, log, metrics }: RedisClusterOptions) {
+  constructor({ address, prefix, timeline, log, metrics }: RedisClusterOptions) {
+    this.#timeline = timeline;
     this.#log = log;
     this.#metrics = metrics;
     this.#channels = new RedisChannels({
@@ -92,7 +108,7 @@ export class RedisCluster implements Cluster {
   }
 
   hears(instance: string): boolean {
-    return this.#heardAt.has(instance);
+    return this.#neighbours.has(instance);
   }
 
   join(document: string): void {
@@ -106,7 +122,7 @@ export class RedisCluster implements Cluster {
     this.#outbox.flush(document);
     this.#rooms.delete(document);
     this.#metrics.subscribedDocuments.set(this.#rooms.size);
-    void this.#channels.unsubscribe(this.#channels.ofDocument(document));
+    this.#channels.unsubscribe(this.#channels.ofDocument(document));
   }
 
   relay(document: string, update: Uint8Array, sequence: number): void {
@@ -124,19 +140,24 @@ export class RedisCluster implements Cluster {
   async ask(document: string, stateVector: Uint8Array, purpose: Purpose): Promise<boolean> {
     if (purpose === 'joining') this.#rooms.opened(document);
     if (!this.#isThere) return false;
-    const id = this.#questions.ask();
+    const id = this.#questions.ask(purpose);
+    let isComplete = false;
     const asking = async () => {
       await this.#rooms.joined(document);
       const count = this.#rooms.count(document);
       const question = { document, count, id, purpose: PURPOSES.indexOf(purpose), stateVector };
-      const channel = this.#channels.ofDocument(document);
-      const heard = await this.#publish(channel, { kind: 'question', ...question });
+      const heard = await this.#publish(this.#channels.ofDocument(document), {
+        kind: 'question',
+        ...question,
+      });
       // This instance is one of those who hear it.
-      if (purpose !== 'checking') await this.#questions.allHave(id, heard - 1);
+      if (purpose !== 'checking' && heard > 1) await this.#questions.allHave(id, heard - 1);
+      // Who had it open may have closed it before it could be asked.
+      isComplete = heard > 1 || (heard === 1 && (purpose === 'checking' || this.#neighbours.count === 0));
     };
-    const outcome = await withDeadline(asking(), ANSWERS_MS);
+    await withDeadline(asking(), ANSWERS_MS);
     this.#questions.close(id);
-    return outcome === 'done';
+    return isComplete;
   }
 
   committed(sequence: number): void {
@@ -153,6 +174,10 @@ export class RedisCluster implements Cluster {
 
   refused(): void {
     this.#term += 1;
+  }
+
+  damaged(document: string): void {
+    void this.#publish(this.#channels.all, { kind: 'damaged', document });
   }
 
   revoked(): void {
@@ -173,21 +198,30 @@ export class RedisCluster implements Cluster {
     this.#channels.close();
   }
 
-  #logOf(instance: string, term: number): string {
-    return `${instance}/${term}`;
+  /** How this one's log is known at the moment, beside its instance. */
+  get #life(): string {
+    return `${this.#timeline() ?? ''}.${this.#term}`;
   }
 
   #onBeat(): void {
-    this.#sayThatItIsThere();
     const now = performance.now();
+    const lateMs = now - this.#tickedAt - BEAT_MS;
+    this.#tickedAt = now;
+    // Others may have taken it for ended meanwhile, and what they said may be lost.
+    if (lateMs > SILENCE_MS) this.#away();
+    this.#sayThatItIsThere();
     if (!this.#isThere) this.#metrics.degradedSeconds.inc(BEAT_MS / 1000);
+    // A process that was busy, or stopped, has not read what has come meanwhile.
+    if (lateMs > BEAT_MS) return;
     if (now - this.#thereAt > SILENCE_MS) this.#tryAnew(now);
-    for (const [instance, heardAt] of this.#heardAt) {
-      if (now - heardAt < DEAD_MS) continue;
-      this.#hasLeft(instance);
-      this.#silent.add(instance);
-      if (this.#silent.size > REMEMBERED) this.#silent.delete(this.#silent.values().next().value ?? '');
-    }
+    for (const instance of this.#neighbours.takeSilent()) this.#hasEnded(instance);
+    for (const document of this.#untold) void this.#tellThatItWasNotTold(document);
+  }
+
+  /** Others look for themselves, in the database if nobody has the document any more. */
+  async #tellThatItWasNotTold(document: string): Promise<void> {
+    const heard = await this.#publish(this.#channels.ofDocument(document), { kind: 'missed', document });
+    if (heard !== LOST) this.#untold.delete(document);
   }
 
   #sayThatItIsThere(): void {
@@ -199,7 +233,7 @@ export class RedisCluster implements Cluster {
   #tellCommitted(): void {
     this.#toldAt = performance.now();
     this.#toldCommitted = this.#committed;
-    const standing = { term: this.#term, sequence: this.#committed, beat: this.#beat };
+    const standing = { life: this.#life, sequence: this.#committed, beat: this.#beat };
     void this.#publish(this.#channels.all, { kind: 'committed', ...standing });
   }
 
@@ -222,7 +256,10 @@ export class RedisCluster implements Cluster {
     const now = performance.now();
     if (beat < this.#awaited) return;
     this.#thereAt = now;
-    if (beat === this.#beat) this.#metrics.redisRoundTripSeconds.observe((now - this.#beatAt) / 1000);
+    // What is committed is told with the same number again.
+    if (beat === this.#beat && beat !== this.#echoed)
+      this.#metrics.redisRoundTripSeconds.observe((now - this.#beatAt) / 1000);
+    this.#echoed = beat;
     if (this.#isThere || this.#isClosed) return;
     this.#isThere = true;
     this.#channels.recovered();
@@ -232,23 +269,28 @@ export class RedisCluster implements Cluster {
   }
 
   #hasLeft(instance: string): void {
-    this.#heardAt.delete(instance);
+    this.#neighbours.delete(instance);
+    this.#rooms.forget(instance);
+    this.#hasEnded(instance);
+  }
+
+  /** Or is silent: what it has said counts on, should it be back. */
+  #hasEnded(instance: string): void {
     for (const log of this.#committedBy.keys())
       if (log.startsWith(`${instance}/`)) this.#committedBy.delete(log);
-    this.#rooms.forget(instance);
     this.#events?.left(instance);
   }
 
   #receive(data: Uint8Array): void {
     try {
-      const message = decodeMessage(data);
-      if (message.instance !== this.instance) {
-        this.#heardAt.set(message.instance, performance.now());
-        if (this.#silent.delete(message.instance)) this.#events?.returned(message.instance);
-        if (this.#events) this.#handle(message, this.#events);
-      } else if (message.kind === 'committed') {
-        this.#heardSelf(message);
+      const message = decodeMessage(data, this.instance);
+      if (message === null) return;
+      if (message.instance === this.instance) {
+        if (message.kind === 'committed') this.#heardSelf(message);
+        return;
       }
+      if (this.#neighbours.heard(message.instance)) this.#events?.returned(message.instance);
+      if (this.#events) this.#handle(message, this.#events);
     } catch (error) {
       // Nothing depends on it, and another installation may use the same prefix.
       this.#log.warn({ err: messageOf(error) }, 'a message of another instance is passed over');
@@ -268,13 +310,19 @@ export class RedisCluster implements Cluster {
         this.#receiveAnswer(message, instance, events);
         break;
       case 'pass':
-        this.#questions.answered(message.id, instance);
+        this.#receivePass(message, instance, events);
         break;
       case 'presence':
-        events.presence(message.document, message.update, instance);
+        events.presence(message.document, message.presence, instance);
+        break;
+      case 'missed':
+        events.missed(message.document);
         break;
       case 'committed':
-        this.#hasCommitted(this.#logOf(instance, message.term), message.sequence, events);
+        this.#hasCommitted({ log: `${instance}/${message.life}`, sequence: message.sequence }, events);
+        break;
+      case 'damaged':
+        events.damaged(message.document);
         break;
       case 'revoked':
         events.revoked();
@@ -288,13 +336,14 @@ export class RedisCluster implements Cluster {
   }
 
   #receiveUpdates(message: MessageOf<'updates'>, instance: string, events: ClusterEvents): void {
-    const { document, update, count, term, sequence, committed, sentAt } = message;
-    const log = this.#logOf(instance, term);
+    const { document, update, count, life, sequence, committed, sentAt } = message;
+    const log = `${instance}/${life}`;
     // The clocks of two machines differ.
     this.#metrics.relaySeconds.observe(Math.max(0, Date.now() - sentAt) / 1000);
-    events.updated(document, update, { log, sequence });
-    this.#hasCommitted(log, committed, events, sequence);
-    if (this.#rooms.hasMissed(document, instance, count)) events.missed(document);
+    const isTooLarge = update.byteLength === TOO_LARGE.byteLength;
+    if (!isTooLarge) events.updated(document, update, { log, sequence });
+    this.#hasCommitted({ log, sequence: committed }, events, sequence);
+    if (this.#rooms.hasMissed(document, instance, count) || isTooLarge) events.missed(document);
   }
 
   #receiveQuestion(message: MessageOf<'question'>, instance: string, events: ClusterEvents): void {
@@ -304,27 +353,38 @@ export class RedisCluster implements Cluster {
     else if (this.#rooms.isBehind(document, instance, message.count)) events.missed(document);
     const answer = events.asked(document, stateVector, purpose);
     const channel = this.#channels.ofInstance(instance);
+    const what = { document, count: this.#rooms.count(document), id };
     if (answer === null) {
-      if (purpose !== 'checking') void this.#publish(channel, { kind: 'pass', id });
+      if (purpose !== 'checking') void this.#publish(channel, { kind: 'pass', ...what });
       return;
     }
     this.#relayed = Math.max(this.#relayed, answer.sequence);
-    const count = this.#rooms.count(document);
-    const standing = { document, count, id, term: this.#term, committed: this.#committed };
-    void this.#publish(channel, { kind: 'answer', ...standing, ...answer });
+    const standing = { life: this.#life, committed: this.#committed };
+    void this.#publish(channel, { kind: 'answer', ...what, ...standing, ...answer });
+  }
+
+  #receivePass(message: MessageOf<'pass'>, instance: string, events: ClusterEvents): void {
+    const { document, count, id } = message;
+    // It has nothing that is new, or is opening the document; but may have told of a deletion that did not arrive.
+    if (this.#questions.answered(id, instance) !== 'returning')
+      this.#rooms.isWhole(document, instance, count);
+    else if (this.#rooms.isBehind(document, instance, count)) events.missed(document);
   }
 
   #receiveAnswer(message: MessageOf<'answer'>, instance: string, events: ClusterEvents): void {
-    const { document, count, id, term, sequence, committed, update, presence } = message;
-    this.#rooms.isWhole(document, instance, count);
-    const log = this.#logOf(instance, term);
-    events.answered(document, { update, sequence, presence }, { log, sequence }, instance);
-    this.#hasCommitted(log, committed, events, sequence);
+    const { document, count, id, life, sequence, committed, update, presence } = message;
     this.#questions.answered(id, instance);
+    this.#rooms.isWhole(document, instance, count);
+    const log = `${instance}/${life}`;
+    events.answered(document, { update, sequence, presence }, { log, sequence }, instance);
+    this.#hasCommitted({ log, sequence: committed }, events, sequence);
   }
 
   /** @param since - what has arrived with this: what was said before may confirm it, too, since channels overtake each other */
-  #hasCommitted(log: string, committed: number, events: ClusterEvents, since = Infinity): void {
+  #hasCommitted({ log, sequence: committed }: LogPosition, events: ClusterEvents, since = Infinity): void {
+    // What the database from before a failover has, or the one after it, is not what this instance would read.
+    const [, timeline] = /\/(.*)\.\d+$/.exec(log) ?? [];
+    if (timeline !== (this.#timeline() ?? '')) return;
     const known = this.#committedBy.get(log) ?? -1;
     const sequence = Math.max(known, committed);
     this.#committedBy.set(log, sequence);
@@ -336,17 +396,27 @@ export class RedisCluster implements Cluster {
     if (update !== null) {
       this.#relayed = Math.max(this.#relayed, sequence);
       const count = this.#rooms.countOne(document);
-      const standing = { term: this.#term, sequence, committed: this.#committed, sentAt: Date.now() };
+      const standing = { life: this.#life, sequence, committed: this.#committed, sentAt: Date.now() };
       this.#metrics.relays.inc();
-      void this.#publish(channel, { kind: 'updates', document, count, ...standing, update });
+      void this.#tellUpdate(channel, { kind: 'updates', document, count, ...standing, update });
     }
-    if (presence !== null) void this.#publish(channel, { kind: 'presence', document, update: presence });
+    if (presence !== null) void this.#publish(channel, { kind: 'presence', document, presence });
   }
 
-  /** @returns how many have heard it. Does not reject. */
+  async #tellUpdate(channel: string, message: MessageOf<'updates'>): Promise<void> {
+    const heard = await this.#publish(channel, message);
+    if (heard === LOST && this.#untold.size < MOST_UNTOLD) this.#untold.add(message.document);
+  }
+
+  /** @returns how many have heard it, {@link LOST} when it was not sent. Does not reject. */
   #publish(channel: string, message: Message): Promise<number> {
-    // Heartbeats find out whether it is back.
-    if (!this.#isThere && message.kind !== 'committed' && message.kind !== 'left') return Promise.resolve(0);
-    return this.#channels.publish(channel, encodeMessage(this.instance, message));
+    return this.#channels.publish(channel, this.#encode(message));
+  }
+
+  #encode(message: Message): Uint8Array {
+    const bytes = encodeMessage(this.instance, message);
+    if (bytes.byteLength <= MAX_MESSAGE_BYTES || !('sequence' in message && 'update' in message))
+      return bytes;
+    return encodeMessage(this.instance, { ...message, update: TOO_LARGE });
   }
 }

@@ -66,6 +66,10 @@ export class Hub implements SessionHub, RelayHub {
   readonly #documents = new Map<string, OpenDocument>();
   /** Acks that are due later, and of which document. */
   readonly #owed = new Map<Acks, OpenDocument>();
+  /** Being loaded. */
+  readonly #loading = new Set<string>();
+  /** Of these rows were set aside while they were being loaded. */
+  readonly #damaged = new Set<string>();
   readonly #retiring = new Map<string, { gone: Promise<void>; resolve: () => void }>();
   #isClosed = false;
   #onEmpty: (() => void) | undefined;
@@ -79,7 +83,7 @@ export class Hub implements SessionHub, RelayHub {
     this.log = options.log;
     this.metrics = options.metrics;
     this.#relay = new Relay(options.cluster, this);
-    options.store.onSetAside((name) => this.#writeAgain(name));
+    options.store.onSetAside((name) => this.#onDamage(name));
     this.#host = new Host({
       extension: this.#hooks(),
       documentsPerSocket: options.limits.documents,
@@ -153,9 +157,18 @@ export class Hub implements SessionHub, RelayHub {
     open.lastSequence = this.#options.updateLog.confirm();
   }
 
-  /** Names of the documents, since the last call, of which other instances may have committed what they did not tell. */
-  takeBehind(): string[] {
-    return this.#relay.takeBehind();
+  /** Names of the documents of which other instances may have committed what they did not tell. */
+  behind(): string[] {
+    return this.#relay.behind();
+  }
+
+  /** What has been committed lately of these has been taken in. */
+  caughtUp(names: readonly string[]): void {
+    this.#relay.caughtUp(names);
+  }
+
+  get isFailing(): boolean {
+    return this.#options.updateLog.isFailing;
   }
 
   /** Takes in what other instances have committed, and could not tell. */
@@ -290,17 +303,24 @@ export class Hub implements SessionHub, RelayHub {
 
   async #load(document: Document): Promise<void> {
     const stop = this.metrics.loadSeconds.startTimer();
-    this.#relay.join(document.name);
+    const { name } = document;
+    this.#loading.add(name);
+    this.#relay.join(name);
     try {
       const stored = (await this.#read(document.name)) ?? (await this.#create(document.name));
       if (stored !== null) await this.#fill(document, stored);
       await this.#relay.catchUp(this.#open(document, stored));
+      // What another instance has told of it is not in the database any more.
+      if (this.#damaged.delete(name)) this.writeAgain(name);
       stop();
     } catch (error) {
-      this.#relay.leave(document.name, undefined);
+      this.#relay.leave(name, this.#documents.get(name));
+      this.#documents.delete(name);
       // Hocuspocus would leave it behind, with the timer of its awareness.
       document.destroy();
       throw error;
+    } finally {
+      this.#loading.delete(name);
     }
   }
 
@@ -382,6 +402,7 @@ export class Hub implements SessionHub, RelayHub {
     try {
       const result = await this.#options.store.fold(name);
       if (result.kind === 'folded') open.folded(result.rows, result.snapshotBytes);
+      else if (result.kind === 'nothing') open.foldedElsewhere();
       else open.notFolded();
     } catch (error) {
       open.notFolded();
@@ -393,7 +414,13 @@ export class Hub implements SessionHub, RelayHub {
    * Some of what is stored of a document cannot be read any more. What is in memory was loaded, or taken in, when it could be:
    * so all of that is committed once more, or who repeats what is lost there would be acknowledged for what is only here.
    */
-  #writeAgain(name: string): void {
+  #onDamage(name: string): void {
+    if (this.#loading.has(name)) this.#damaged.add(name);
+    else this.writeAgain(name);
+    this.#relay.tellDamage(name);
+  }
+
+  writeAgain(name: string): void {
     const open = this.#documents.get(name);
     if (open === undefined || open.isSpoilt) return;
     this.log.warn({ document: name }, 'what is in memory of a damaged document is committed again');
@@ -401,7 +428,8 @@ export class Hub implements SessionHub, RelayHub {
   }
 
   #unloaded(name: string): void {
-    this.#relay.leave(name, this.#documents.get(name));
+    // One that is being loaded anew goes on to hear of it.
+    if (!this.#loading.has(name)) this.#relay.leave(name, this.#documents.get(name));
     this.#documents.delete(name);
     this.metrics.documents.set(this.#documents.size);
     this.#options.updateLog.forget(name);

@@ -23,8 +23,10 @@ export interface LogFollowerOptions {
   readonly reader: LogReader;
   /** Names of the documents that are open. */
   readonly documents: () => string[];
-  /** Names of those, since the last call, of which others may have committed what they did not tell. */
-  readonly takeBehind: () => string[];
+  /** Names of those of which others may have committed what they did not tell. */
+  readonly behind: () => string[];
+  /** Told when that has been read. */
+  readonly caughtUp: (documents: readonly string[]) => void;
   /** Takes in what others have committed. Must not throw. */
   readonly onCommitted: (updates: readonly CommittedUpdate[]) => void;
   readonly log: Log;
@@ -62,6 +64,13 @@ export class LogFollower {
     this.#goOn();
   }
 
+  /** Another history has begun, in which places of the one before mean nothing. All documents are loaded anew. */
+  databaseReplaced(): void {
+    this.#places = [];
+    this.#read = { documents: new Set(), place: '' };
+    this.#beatAt = -Infinity;
+  }
+
   /** @returns what resolves when the others know; does not reject */
   async close(): Promise<void> {
     this.#isClosed = true;
@@ -90,6 +99,7 @@ export class LogFollower {
         this.#read = { documents: new Set(), place: '' };
         log.info(isApart ? 'what other instances commit is read from Postgres' : 'other instances are heard');
       }
+      if (this.#places.length === 0) return;
       if (isApart) await this.#follow();
       else await this.#readBehind();
     } catch (error) {
@@ -109,18 +119,24 @@ export class LogFollower {
 
   async #follow(): Promise<void> {
     const documents = this.#options.documents();
-    const known = documents.filter((document) => this.#read.documents.has(document));
-    const opened = documents.filter((document) => !this.#read.documents.has(document));
+    // Who was opened, or opened again, since the last reading has missed it.
+    const behind = this.#options.behind();
+    const isKnown = (document: string) => this.#read.documents.has(document) && !behind.includes(document);
+    const known = documents.filter((document) => isKnown(document));
+    const opened = documents.filter((document) => !isKnown(document));
     const from = this.#places[0]?.place ?? '';
     // Of two places the earlier one is where to go on.
     const place = known.length > 0 ? await this.#take(known, this.#read.place) : undefined;
     const since = opened.length > 0 ? await this.#take(opened, from) : undefined;
     this.#read = { documents: new Set(documents), place: place ?? since ?? '' };
+    this.#options.caughtUp(behind);
   }
 
   async #readBehind(): Promise<void> {
-    const documents = this.#options.takeBehind();
-    if (documents.length > 0) await this.#take(documents, this.#places[0]?.place ?? '');
+    const documents = this.#options.behind();
+    if (documents.length === 0) return;
+    await this.#take(documents, this.#places[0]?.place ?? '');
+    this.#options.caughtUp(documents);
   }
 
   /** @returns the place to go on from */

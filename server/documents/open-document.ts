@@ -158,7 +158,7 @@ export class OpenDocument {
     });
   }
 
-  /** Counts an update that went to the log. */
+  /** Counts an update that went to the log of this instance: those of others are theirs to fold. */
   countTail(bytes: number): void {
     this.#tailRows += 1;
     this.#tailBytes += bytes;
@@ -177,6 +177,12 @@ export class OpenDocument {
     this.#tailBytes = 0;
     this.#snapshotBytes = snapshotBytes;
     this.#minRows = FOLD_MIN_ROWS;
+  }
+
+  /** Another instance has folded the tail, or is doing so. */
+  foldedElsewhere(): void {
+    this.#tailRows = 0;
+    this.#tailBytes = 0;
   }
 
   /** Folding was not possible: to be tried again when the tail has doubled. */

@@ -1,13 +1,8 @@
+import * as decoding from 'lib0/decoding';
+import * as encoding from 'lib0/encoding';
 import { applyAwarenessUpdate, encodeAwarenessUpdate, removeAwarenessStates } from 'y-protocols/awareness';
 import { IndelibleError } from '../errors.ts';
-import {
-  LEFT,
-  identified,
-  readPresence,
-  userOf,
-  writePresence,
-  type PresenceEntry,
-} from '../protocol/presence.ts';
+import { LEFT, identified, readPresence, writePresence, type PresenceEntry } from '../protocol/presence.ts';
 import { Clocks, type Change } from './clocks.ts';
 import type { Connection, Document } from './host.ts';
 
@@ -28,6 +23,18 @@ export interface PresenceLimits {
 
 /** Origin of what other instances say. */
 const RELAYED = { source: 'redis' } as const;
+/** Origin of what Yjs says for the server itself, who is nobody. */
+const LOCAL = 'local';
+/** What clients may count to; what is given to them is above it. */
+const MAX_CLIENT_CLOCK = 2 ** 47;
+
+/** Somebody who is connected to another instance. */
+interface Elsewhere {
+  readonly instance: string;
+  readonly user: string | null;
+  /** When that was said last, in milliseconds of `performance.now()`. */
+  readonly toldAt: number;
+}
 
 interface Owner extends Speaker {
   /** The clock of what it said last. */
@@ -59,8 +66,7 @@ export class Presence {
   /** The id with which a connection introduced itself. */
   readonly #homes = new WeakMap<Connection, number>();
   readonly #met = new WeakSet<Connection>();
-  /** Who is connected to another instance, and to which. */
-  readonly #elsewhere = new Map<number, string>();
+  readonly #elsewhere = new Map<number, Elsewhere>();
 
   /** @param onChange - told whose state has changed of those who are connected here, or were until now */
   constructor(document: Document, limits: PresenceLimits, onChange: (ids: number[]) => void) {
@@ -68,7 +74,7 @@ export class Presence {
     this.#limits = limits;
     this.#clocks = new Clocks(document);
     document.awareness.on('update', ({ added, updated, removed }: Change, origin: unknown) => {
-      if (origin === RELAYED) return;
+      if (origin === RELAYED || origin === LOCAL) return;
       const ids = [...added, ...updated, ...removed].filter((id) => !this.#elsewhere.has(id));
       // Somebody who was not heard of for too long.
       for (const id of removed) this.#elsewhere.delete(id);
@@ -92,6 +98,7 @@ export class Presence {
     if (own.some(({ state }) => state.length > this.#limits.bytes)) {
       throw new IndelibleError('presence_too_large');
     }
+    if (own.some(({ clock }) => clock > MAX_CLIENT_CLOCK)) throw new RangeError('out of bounds');
     const accepted = own.flatMap(
       (entry) => this.#clocks.stamp(identified(entry, speaker.user), isIntroduction) ?? [],
     );
@@ -115,85 +122,99 @@ export class Presence {
     return encodeAwarenessUpdate(awareness, [...awareness.getStates().keys()]);
   }
 
-  /** Those who are connected here. */
-  ownIds(): number[] {
-    const states = this.#document.awareness.getStates();
-    return [...this.#owners.keys()].filter((id) => states.has(id));
+  /** What another instance is told of all who are connected here. */
+  encodeOwn(): Uint8Array {
+    return this.encodeThose(this.#ownIds());
   }
 
-  /** Of these, some of whom may have left. */
+  /** What another instance is told of these, some of whom may have left: an awareness update, and whose ids they are. */
   encodeThose(ids: readonly number[]): Uint8Array {
     const { awareness } = this.#document;
-    return encodeAwarenessUpdate(
-      awareness,
-      ids.filter((id) => awareness.meta.has(id)),
-    );
+    const known = ids.filter((id) => awareness.meta.has(id));
+    const users = known.map((id) => this.#owners.get(id)?.user ?? null);
+    return encoding.encode((encoder) => {
+      encoding.writeVarUint8Array(encoder, encodeAwarenessUpdate(awareness, known));
+      encoding.writeVarString(encoder, JSON.stringify(users));
+    });
   }
 
   /**
-   * Takes what another instance says of its people.
+   * Takes what another instance says of some of its people.
    * @throws when it does not decode
    */
-  receiveRelayed(update: Uint8Array, instance: string): void {
-    this.#relayed(readPresence(update, EVERYBODY), instance);
+  receiveRelayed(presence: Uint8Array, instance: string): void {
+    this.#relayed(readRelayed(presence), instance);
   }
 
   /**
    * Takes what another instance says of all its people.
    * @throws when it does not decode
    */
-  replaceRelayed(update: Uint8Array, instance: string): void {
-    const entries = readPresence(update, EVERYBODY);
+  replaceRelayed(presence: Uint8Array, instance: string): void {
+    const entries = readRelayed(presence);
     const there = new Set(entries.map(({ id }) => id));
-    this.#forget(instance, (id) => !there.has(id));
+    this.#forget((id, elsewhere) => elsewhere.instance === instance && !there.has(id));
     this.#relayed(entries, instance);
   }
 
   /** An instance has ended: its people are gone until they come back. */
   forgetInstance(instance: string): void {
-    this.#forget(instance, EVERYBODY);
+    this.#forget((_id, elsewhere) => elsewhere.instance === instance);
   }
 
-  #forget(instance: string, isGone: (id: number) => boolean): void {
-    const gone = [...this.#elsewhere].filter(([id, where]) => where === instance && isGone(id));
+  /** Those of whom nothing was said since then (milliseconds of `performance.now()`) are gone. */
+  forgetUntold(since: number): void {
+    this.#forget((_id, { toldAt }) => toldAt < since);
+  }
+
+  #forget(isGone: (id: number, elsewhere: Elsewhere) => boolean): void {
+    const gone = [...this.#elsewhere].filter(([id, elsewhere]) => isGone(id, elsewhere));
     const ids = gone.map(([id]) => id);
     for (const id of ids) this.#elsewhere.delete(id);
     removeAwarenessStates(this.#document.awareness, ids, RELAYED);
   }
 
-  #relayed(entries: readonly PresenceEntry[], instance: string): void {
+  #relayed(entries: readonly RelayedEntry[], instance: string): void {
     const accepted = entries.filter((entry) => this.#isToldBy(instance, entry));
     if (accepted.length === 0) return;
-    for (const { id, state } of accepted) {
+    const toldAt = performance.now();
+    for (const { id, state, user } of accepted) {
       if (state === LEFT) this.#elsewhere.delete(id);
-      else this.#elsewhere.set(id, instance);
+      else this.#elsewhere.set(id, { instance, user, toldAt });
     }
     applyAwarenessUpdate(this.#document.awareness, writePresence(accepted), RELAYED);
     this.#clocks.forgetOld();
   }
 
-  #isToldBy(instance: string, entry: PresenceEntry): boolean {
-    const { id, state } = entry;
+  #isToldBy(instance: string, entry: RelayedEntry): boolean {
+    const { id, state, user } = entry;
     const owner = this.#owners.get(id);
     if (owner === undefined) {
-      const where = this.#elsewhere.get(id) ?? instance;
-      return where === instance || (state !== LEFT && this.#clocks.isNews(entry));
+      const elsewhere = this.#elsewhere.get(id);
+      if (elsewhere === undefined || elsewhere.instance === instance) return true;
+      return state !== LEFT && elsewhere.user === user && this.#clocks.isNews(entry);
     }
     if (state === LEFT) {
       // Who has left another instance, and is here: others may take that for the end.
       this.#sayAgain([entry]);
       return false;
     }
-    const isTheSame = owner.user === null || owner.user === userOf(entry);
-    if (!isTheSame || !this.#clocks.isNews(entry)) return false;
+    // A tab that has repeated another one, whose own socket is there.
+    const isBorrowed = this.#homes.get(owner.connection) !== id;
+    if (!isBorrowed && (owner.user !== user || !this.#clocks.isNews(entry))) return false;
     this.#owners.delete(id);
     this.#document.connections.get(owner.connection)?.clients.delete(id);
     return true;
   }
 
+  #ownIds(): number[] {
+    const states = this.#document.awareness.getStates();
+    return [...this.#owners.keys()].filter((id) => states.has(id));
+  }
+
   /** Says that they are here of all who are: others may have let them go. */
   sayAllAgain(): void {
-    this.#sayAgain(this.ownIds().map((id) => ({ id, clock: 0 })));
+    this.#sayAgain(this.#ownIds().map((id) => ({ id, clock: 0 })));
   }
 
   /** With clocks above those with which others may have let them go. */
@@ -238,19 +259,17 @@ export class Presence {
 
   /** Whether another user has introduced themselves by this id. */
   #isTaken({ user }: Speaker, id: number): boolean {
-    if (this.#elsewhere.has(id)) return user !== null && user !== userOf(this.#stateOf(id));
+    const elsewhere = this.#elsewhere.get(id);
+    if (elsewhere !== undefined) return elsewhere.user !== user;
     const owner = this.#owners.get(id);
     return owner !== undefined && owner.user !== user && this.#homes.get(owner.connection) === id;
   }
 
   /** Whether an id can be had without an introduction; also by who was introduced before, and by it lost the id. */
   #isFree({ connection }: Speaker, entry: PresenceEntry): boolean {
-    const isMineToTake = !this.#owners.has(entry.id) || this.#homes.get(connection) === entry.id;
+    const isTaken = this.#owners.has(entry.id) || this.#elsewhere.has(entry.id);
+    const isMineToTake = !isTaken || this.#homes.get(connection) === entry.id;
     return isMineToTake && this.#clocks.isNews(entry);
-  }
-
-  #stateOf(id: number): { readonly state: string } {
-    return { state: JSON.stringify(this.#document.awareness.getStates().get(id) ?? null) };
   }
 
   #owned(connection: Connection): number {
@@ -260,4 +279,14 @@ export class Presence {
   }
 }
 
-const EVERYBODY = (): boolean => true;
+/** What another instance says of somebody, and whose id it is. */
+interface RelayedEntry extends PresenceEntry {
+  readonly user: string | null;
+}
+
+function readRelayed(presence: Uint8Array): RelayedEntry[] {
+  const decoder = decoding.createDecoder(presence);
+  const entries = readPresence(decoding.readVarUint8Array(decoder), () => true);
+  const users = JSON.parse(decoding.readVarString(decoder)) as (string | null)[];
+  return entries.map((entry, index) => ({ ...entry, user: users[index] ?? null }));
+}

@@ -21,8 +21,12 @@ const CONFIRMED_MS = 500;
 const COMPARE_MS = 10_000;
 /** A document is compared at most this often, whatever arrives of it; the others have answered by then, or will not. */
 const COMPARE_AGAIN_MS = 1_000;
+/** How often what others may have committed is read, a second apart: the last of it may be on its way to Postgres. */
+const READINGS = 2;
 /** When Redis is back all documents are compared, over this time. */
 const COMPARE_ALL_MS = 2_000;
+/** The others answer within a second, and tell of their people when the turn ends. */
+const TOLD_AGAIN_MS = 3_000;
 /** Origin of what other instances bring; Hocuspocus schedules no store for it. */
 const RELAYED = { source: 'redis' } as const;
 /** It has passed the limits of the instance that it came in at. */
@@ -32,6 +36,8 @@ const NO_LIMITS: UpdateLimits = { structs: Infinity, clients: Infinity };
 export interface RelayHub {
   readonly log: Log;
   readonly metrics: Metrics;
+  /** Whether nothing is committed at the moment. */
+  readonly isFailing: boolean;
   /** A document that is open, and can be trusted. */
   opened(name: string): OpenDocument | undefined;
   documents(): Iterable<OpenDocument>;
@@ -42,6 +48,8 @@ export interface RelayHub {
   /** Sends the acks that are due. */
   settleAll(): void;
   rebuild(open: OpenDocument, error: unknown): void;
+  /** Commits once more what is in memory of a document, if it is open. */
+  writeAgain(name: string): void;
   endRevoked(): void;
   disconnect(whose: ConnectionsOf): void;
   /** Access was taken back at another instance. */
@@ -56,8 +64,8 @@ export class Relay implements ClusterEvents {
   readonly #unconfirmed = new Set<OpenDocument>();
   /** Documents that were changed, here or elsewhere, since they were compared. */
   readonly #changed = new Set<OpenDocument>();
-  /** Documents of which others may have what they did not tell in time, or could not, since it is too large. */
-  readonly #behind = new Set<OpenDocument>();
+  /** Documents of which others may have committed what they did not tell, and how often they are still to be read. */
+  readonly #behind = new Map<OpenDocument, number>();
   /** Documents that are being compared, or were a moment ago; and whether they should be again. */
   readonly #comparing = new Map<OpenDocument, 'once' | 'again'>();
   #takeOverTimer: NodeJS.Timeout | undefined;
@@ -92,17 +100,30 @@ export class Relay implements ClusterEvents {
     this.#behind.delete(open);
   }
 
-  /** Names of the documents, since the last call, of which others may have committed what they did not tell. */
-  takeBehind(): string[] {
-    const names = [...this.#behind].map(({ name }) => name);
-    this.#behind.clear();
-    return names;
+  /** Names of the documents of which others may have committed what they did not tell. */
+  behind(): string[] {
+    return [...this.#behind.keys()].map(({ name }) => name);
+  }
+
+  /** What has been committed lately of these has been taken in. */
+  caughtUp(names: readonly string[]): void {
+    const read = new Set(names);
+    for (const [open, left] of this.#behind) {
+      if (!read.has(open.name)) continue;
+      if (left > 1) this.#behind.set(open, left - 1);
+      else this.#behind.delete(open);
+    }
   }
 
   /** Tells the others of an update that has just been written into the log. */
   tell(open: OpenDocument, update: Uint8Array): void {
     this.#cluster.relay(open.name, update, open.lastSequence);
     this.#changed.add(open);
+  }
+
+  /** Tells the others that rows of a document were set aside. */
+  tellDamage(name: string): void {
+    this.#cluster.damaged(name);
   }
 
   /** Tells the others of those who are connected here. */
@@ -123,9 +144,7 @@ export class Relay implements ClusterEvents {
     for (const { document, update } of updates) {
       const open = this.#hub.opened(document);
       const news = open && this.#takeIn(open, update);
-      if (open === undefined || news === null || news === undefined) continue;
-      open.countTail(news.byteLength);
-      this.#hub.confirm(open);
+      if (open !== undefined && news !== null) this.#hub.confirm(open);
     }
   }
 
@@ -138,10 +157,8 @@ export class Relay implements ClusterEvents {
     const open = this.#hub.opened(name);
     const news = open && this.#takeIn(open, update);
     if (open === undefined || news === null || news === undefined) return;
-    open.countTail(news.byteLength);
     open.relayed.add(position, news);
     this.#unconfirmed.add(open);
-    this.#changed.add(open);
     this.#takeOverTimer ??= setTimeout(() => this.#takeOverLate(), CONFIRMED_MS);
   }
 
@@ -151,22 +168,27 @@ export class Relay implements ClusterEvents {
     if (open === undefined) return null;
     const [own, theirs] = [clocksOf(open.document), Y.decodeStateVector(stateVector)];
     if (isAhead(theirs, own)) this.#compare(open);
-    if (purpose === 'checking' && !isAhead(own, theirs)) return null;
+    // It may have let those go who are here.
+    if (purpose === 'returning') open.presence.sayAllAgain();
+    const isWanted = purpose === 'joining' || purpose === 'comparing';
+    if (!isWanted && !isAhead(own, theirs)) return null;
     this.#takeOver(open, performance.now());
     return {
       update: Y.encodeStateAsUpdate(open.document, stateVector),
       sequence: open.lastSequence,
-      presence: open.presence.encodeThose(open.presence.ownIds()),
+      presence: open.presence.encodeOwn(),
     };
   }
 
   answered(name: string, { update, presence }: Answer, position: LogPosition, instance: string): void {
-    this.updated(name, update, position);
-    this.#hub.opened(name)?.presence.replaceRelayed(presence, instance);
+    const open = this.#hub.opened(name);
+    if (update.byteLength > 0) this.updated(name, update, position);
+    else if (open !== undefined) this.#behind.set(open, READINGS);
+    open?.presence.replaceRelayed(presence, instance);
   }
 
-  presence(name: string, update: Uint8Array, instance: string): void {
-    this.#hub.opened(name)?.presence.receiveRelayed(update, instance);
+  presence(name: string, presence: Uint8Array, instance: string): void {
+    this.#hub.opened(name)?.presence.receiveRelayed(presence, instance);
   }
 
   missed(name: string): void {
@@ -177,9 +199,19 @@ export class Relay implements ClusterEvents {
   }
 
   committed(position: LogPosition): void {
-    for (const open of this.#unconfirmed) open.relayed.confirm(position);
+    let isNews = false;
+    for (const { relayed } of this.#unconfirmed) {
+      const before = relayed.durable;
+      relayed.confirm(position);
+      isNews ||= relayed.durable > before;
+    }
+    if (!isNews) return;
     this.#forgetConfirmed();
     this.#hub.settleAll();
+  }
+
+  damaged(name: string): void {
+    this.#hub.writeAgain(name);
   }
 
   left(instance: string): void {
@@ -192,8 +224,12 @@ export class Relay implements ClusterEvents {
 
   reconnected(): void {
     this.#forEachOpen(COMPARE_ALL_MS, (open) => {
-      this.#compare(open);
       open.presence.sayAllAgain();
+      const since = performance.now();
+      // Does not reject.
+      void this.#ask(open, 'returning');
+      // Who was not told of again by then has left meanwhile.
+      setTimeout(() => open.presence.forgetUntold(since), TOLD_AGAIN_MS).unref();
     });
   }
 
@@ -242,7 +278,9 @@ export class Relay implements ClusterEvents {
 
   #takeOverLate(): void {
     this.#takeOverTimer = undefined;
-    for (const open of this.#unconfirmed) this.#takeOver(open, performance.now() - CONFIRMED_MS);
+    // While nothing is committed here either it would be committed no sooner, and once for each instance.
+    if (!this.#hub.isFailing)
+      for (const open of this.#unconfirmed) this.#takeOver(open, performance.now() - CONFIRMED_MS);
     if (this.#unconfirmed.size > 0)
       this.#takeOverTimer = setTimeout(() => this.#takeOverLate(), CONFIRMED_MS / 2);
   }
@@ -255,8 +293,13 @@ export class Relay implements ClusterEvents {
   }
 
   #compareChanged(): void {
-    this.#forEachOpen(COMPARE_MS / 2, (open) => void this.#ask(open, 'checking'), this.#changed);
+    // Does not reject.
+    this.#forEachOpen(COMPARE_MS / 2, (open) => void this.#check(open), this.#changed);
     this.#changed.clear();
+  }
+
+  async #check(open: OpenDocument): Promise<void> {
+    if (!(await this.#ask(open, 'checking')) && this.#hub.opened(open.name) === open) this.#changed.add(open);
   }
 
   /** Asks everybody, and once more if that was asked for meanwhile. */
@@ -277,10 +320,13 @@ export class Relay implements ClusterEvents {
     if (isAgain && this.#hub.opened(open.name) === open) this.#compare(open);
   }
 
-  /** Does not reject. */
-  async #ask(open: OpenDocument, purpose: Purpose): Promise<void> {
+  /** @returns whether others know what is asked for; does not reject */
+  async #ask(open: OpenDocument, purpose: Purpose): Promise<boolean> {
     const stateVector = Y.encodeStateVector(open.document);
-    if (!(await this.#cluster.ask(open.name, stateVector, purpose))) this.#behind.add(open);
+    const isComplete = await this.#cluster.ask(open.name, stateVector, purpose);
+    const isOpen = this.#hub.opened(open.name) === open;
+    if (!isComplete && isOpen && purpose !== 'checking') this.#behind.set(open, READINGS);
+    return isComplete;
   }
 }
 

@@ -67,13 +67,6 @@ export function identified(entry: PresenceEntry, user: string | null): PresenceE
   return { ...entry, state: JSON.stringify({ ...state, user: { ...about, id: user } }) };
 }
 
-/** Whose it is by their token, as {@link identified} has written it. */
-export function userOf({ state }: Pick<PresenceEntry, 'state'>): string | null {
-  const value: unknown = JSON.parse(state);
-  const id = isRecord(value) && isRecord(value['user']) ? value['user']['id'] : null;
-  return typeof id === 'string' ? id : null;
-}
-
 function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

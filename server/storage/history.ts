@@ -30,6 +30,11 @@ export class History {
     if (before !== undefined) this.#onReplaced();
   }
 
+  /** The one that the database writes, as far as is known. */
+  get timeline(): string | null {
+    return this.#timeline ?? null;
+  }
+
   /** Whether the database writes this timeline, as far as is known. */
   isPresent(timeline: string | null): boolean {
     return timeline === this.#timeline;

@@ -9,6 +9,7 @@ import { ownPrefix } from '../helpers/instances.ts';
 import { silent } from '../helpers/storage.ts';
 
 const DOCUMENT = 'notes';
+const TIMELINE = 'system/00000001';
 const EVERYTHING = Y.encodeStateVector(new Y.Doc());
 
 /** What a cluster has said, in order. */
@@ -38,6 +39,7 @@ function listen(cluster: Cluster, answer: Answer | null = null): Member {
     presence: note('presence'),
     missed: note('missed'),
     committed: note('committed'),
+    damaged: note('damaged'),
     left: note('left'),
     returned: note('returned'),
     reconnected: note('reconnected'),
@@ -53,12 +55,14 @@ function listen(cluster: Cluster, answer: Answer | null = null): Member {
   return { cluster, said, hears };
 }
 
-function create(prefix: string, url = inject('redisUrl')): RedisCluster {
+function create(prefix: string, url = inject('redisUrl'), timeline = () => TIMELINE): RedisCluster {
   const address = { urls: [url], isCluster: false, sentinel: undefined };
-  const cluster = new RedisCluster({ address, prefix, log: silent, metrics: new Metrics() });
+  const cluster = new RedisCluster({ address, prefix, timeline, log: silent, metrics: new Metrics() });
   atTestEnd(() => cluster.close());
   return cluster;
 }
+
+const logOf = ({ cluster }: Member, term = 0) => `${cluster.instance}/${TIMELINE}.${term}`;
 
 /** Two that reach each other, in one document. */
 async function pair(answer: Answer | null = null): Promise<[Member, Member]> {
@@ -87,6 +91,7 @@ test.for<[kind: string, create: () => Cluster]>([
     cluster.tellPresence(DOCUMENT, [1], () => null);
     cluster.committed(1);
     cluster.refused();
+    cluster.damaged(DOCUMENT);
     cluster.revoked();
     cluster.disconnect({ user: 'alice' });
     const since = performance.now();
@@ -117,7 +122,7 @@ test('[N1] what a turn brings is one message, and what was said before leaving i
   Y.applyUpdate(received, bytes);
   expect(name).toBe(DOCUMENT);
   expect(received.getText('content').toString()).toBe(expected.getText('content').toString());
-  expect(position).toEqual({ log: `${one.cluster.instance}/0`, sequence: 9 });
+  expect(position).toEqual({ log: logOf(one), sequence: 9 });
   expect(await other.hears('presence')).toEqual([
     [DOCUMENT, Uint8Array.from([0, 1, 2]), one.cluster.instance],
   ]);
@@ -135,12 +140,12 @@ test('[N2] others are told what is committed, in the life of the log that it bel
   one.cluster.relay(DOCUMENT, type('a'), 4);
   await other.hears('updated');
   one.cluster.committed(4);
-  const log = `${one.cluster.instance}/0`;
+  const log = logOf(one);
   await vi.waitFor(() => expect(other.said).toContainEqual(['committed', { log, sequence: 4 }]), 5_000);
   one.cluster.refused();
   one.cluster.relay(DOCUMENT, type('b'), 6);
   const [, [, , position]] = (await other.hears('updated', 2)) as [unknown[], unknown[]];
-  expect(position).toEqual({ log: `${one.cluster.instance}/1`, sequence: 6 });
+  expect(position).toEqual({ log: logOf(one, 1), sequence: 6 });
 });
 
 test('[N4] all who have a document open answer, and who has nothing to say does so, too', async () => {
@@ -148,10 +153,30 @@ test('[N4] all who have a document open answer, and who has nothing to say does 
   const [one, other] = await pair(answer);
   expect(await other.cluster.ask(DOCUMENT, EVERYTHING, 'comparing')).toBe(true);
   expect(await one.hears('asked')).toEqual([[DOCUMENT, EVERYTHING, 'comparing']]);
-  const position = { log: `${one.cluster.instance}/0`, sequence: 5 };
+  const position = { log: logOf(one), sequence: 5 };
   expect(await other.hears('answered')).toEqual([[DOCUMENT, answer, position, one.cluster.instance]]);
   expect(await one.cluster.ask(DOCUMENT, EVERYTHING, 'joining')).toBe(true);
   expect(one.said.map(([event]) => event)).not.toContain('answered');
+});
+
+test('[N2] what the database of another history has committed confirms nothing here', async () => {
+  const prefix = ownPrefix();
+  const inNext = () => 'system/00000002';
+  const members = [inNext, inNext, () => TIMELINE].map((timeline) =>
+    listen(create(prefix, inject('redisUrl'), timeline)),
+  );
+  const [one, follower, behind] = members as [Member, Member, Member];
+  await Promise.all(members.map((member) => member.hears('reconnected')));
+  for (const { cluster } of members) cluster.join(DOCUMENT);
+  await Promise.all(members.map(({ cluster }) => cluster.ask(DOCUMENT, EVERYTHING, 'joining')));
+  one.cluster.relay(DOCUMENT, typist()('text'), 3);
+  one.cluster.committed(3);
+  const log = `${one.cluster.instance}/${inNext()}.0`;
+  await vi.waitFor(() => expect(follower.said).toContainEqual(['committed', { log, sequence: 3 }]), 5_000);
+  one.cluster.revoked();
+  await behind.hears('revoked');
+  const told = behind.said.filter(([event]) => event === 'updated' || event === 'committed');
+  expect(told).toEqual([['updated', DOCUMENT, expect.anything(), { log, sequence: 3 }]]);
 });
 
 test('[N8] [N10] who closes is known to have left, and what concerns connections is told to all', async () => {

@@ -9,7 +9,7 @@ const MESSAGES: Message[] = [
     kind: 'updates',
     document: 'notes/☃',
     count: 1,
-    term: 2,
+    life: 'system/00000001.2',
     sequence: LARGE,
     committed: 3,
     sentAt: Date.now(),
@@ -21,15 +21,17 @@ const MESSAGES: Message[] = [
     document: 'a',
     count: 4,
     id: 7,
-    term: 0,
+    life: '.0',
     sequence: 5,
     committed: 5,
     update: BYTES,
     presence: BYTES,
   },
-  { kind: 'pass', id: 3 },
-  { kind: 'presence', document: 'a', update: new Uint8Array() },
-  { kind: 'committed', term: 1, sequence: 9, beat: 10 },
+  { kind: 'pass', document: 'a', count: 2, id: 3 },
+  { kind: 'presence', document: 'a', presence: new Uint8Array() },
+  { kind: 'committed', life: '.1', sequence: 9, beat: 10 },
+  { kind: 'damaged', document: 'a' },
+  { kind: 'missed', document: 'a' },
   { kind: 'revoked' },
   { kind: 'disconnect', document: '', user: 'alice' },
   { kind: 'left' },
@@ -43,10 +45,14 @@ test.for(MESSAGES)('[N12] a message is read as it was written: $kind', (message)
 });
 
 test('[N12] one of no known kind is refused, and what is read is a copy', () => {
-  const bytes = encodeMessage('i', { kind: 'presence', document: 'a', update: BYTES });
+  const bytes = encodeMessage('i', { kind: 'presence', document: 'a', presence: BYTES });
   const message = decodeMessage(bytes);
   bytes.fill(0, -BYTES.length);
-  expect(message).toMatchObject({ update: BYTES });
+  expect(message).toMatchObject({ presence: BYTES });
+  // Of what comes back to who has said it only heartbeats matter.
+  expect(decodeMessage(bytes, 'i')).toBeNull();
+  const beat = encodeMessage('i', { kind: 'committed', life: '.0', sequence: 1, beat: 1 });
+  expect(decodeMessage(beat, 'i')).toMatchObject({ beat: 1 });
   const [, ...rest] = encodeMessage('i', { kind: 'left' });
   expect(() => decodeMessage(Uint8Array.from([1, ...rest.slice(0, 1), 99]))).toThrow('kind 99');
 });

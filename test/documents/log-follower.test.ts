@@ -16,7 +16,8 @@ test('[N7] what is committed to a document while it is being opened is read when
     registry: new InstanceRegistry(database.queries, 'this'),
     reader: new LogReader(database.queries),
     documents: () => open,
-    takeBehind: () => [],
+    behind: () => [],
+    caughtUp() {},
     onCommitted: (updates) => taken.push(...updates),
     log: silent,
   });

@@ -21,6 +21,9 @@ const DOCUMENT = 'notes';
 /** Without an edit, instances are the same within this time of Redis's return. */
 const CONVERGED_MS = 5_000;
 
+/** Bytes; more than Redis is given at once. */
+const LARGE = 9 * 1024 * 1024;
+
 function type({ doc }: { doc: Y.Doc }, text: string): void {
   const content = doc.getText('content');
   content.insert(content.length, text);
@@ -233,13 +236,31 @@ test('[N6] what was said while a subscriber was cut off is made good, deletions 
   expect(textOf(alice.doc)).toBe('ords');
 });
 
+test('[N6] a deletion that never left its instance is made good', async () => {
+  const line = await startProxy(inject('redisUrl'));
+  const options = await clusterOptions();
+  const one = await startInstance({ ...options, redisUrl: [line.url] });
+  const other = await startInstance(options);
+  const [alice, bob] = (await peopleAt(one, other)) as [Client<unknown>, Client<unknown>];
+  type(alice, 'some words');
+  await sees(bob, 'some words');
+  line.blackHole('up');
+  // Nothing that a state vector shows.
+  alice.doc.getText('content').delete(0, 5);
+  await readinessBecomes(one.url, { status: 'degraded' });
+  line.reset();
+  line.heal();
+  await sees(bob, 'words', CONVERGED_MS);
+  expect(await textIn(options)).toBe('words');
+});
+
 function channelOf({ redisPrefix = '' }: ServerOptions): string {
-  return `${redisPrefix}:${DOCUMENT}`;
+  return `${redisPrefix}/1:${DOCUMENT}`;
 }
 
 /** What an instance says that there is not: one of several edits. */
 function editOfAnother(count: number): Buffer {
-  const edit = { document: DOCUMENT, count, term: 0, sequence: count, committed: 0 };
+  const edit = { document: DOCUMENT, count, life: '.0', sequence: count, committed: 0 };
   const sentAt = Date.now();
   return Buffer.from(encodeMessage('another', { kind: 'updates', ...edit, sentAt, update: updateOf('!') }));
 }
@@ -267,7 +288,7 @@ test('[N6] what goes missing while a document is being opened is asked for when 
   const purposes: string[] = [];
   listener.on('messageBuffer', (_channel: unknown, data: Uint8Array) => {
     const message = decodeMessage(data);
-    if (message.kind === 'question') purposes.push(PURPOSES[message.purpose] ?? '');
+    if (message?.kind === 'question') purposes.push(PURPOSES[message.purpose] ?? '');
   });
   // Another instance that hears the question, and never answers.
   await listener.subscribe(channelOf(options));
@@ -275,9 +296,19 @@ test('[N6] what goes missing while a document is being opened is asked for when 
   await vi.waitUntil(() => purposes.includes('joining'));
   await publisher.publish(channelOf(options), editOfAnother(2));
   await alice.synced();
-  await vi.waitUntil(() => purposes.includes('comparing'), 5_000);
+  await vi.waitFor(() => expect(purposes).toContain('comparing'), 5_000);
   publisher.disconnect();
   listener.disconnect();
+});
+
+test('[N6] what is too large for a message is read from Postgres, and what comes after it is seen, too', async () => {
+  const room = { limitFrameBytes: 3 * LARGE, limitBytes: 3 * LARGE };
+  const [one, other] = (await startInstances(2, room)) as [TestServer, TestServer];
+  const [alice, bob] = (await peopleAt(one, other)) as [Client<unknown>, Client<unknown>];
+  type(alice, 'x'.repeat(LARGE));
+  type(alice, ' and more');
+  await bob.sees((doc) => doc.getText('content').length > LARGE, 20_000);
+  expect(textOf(bob.doc).slice(LARGE)).toBe(' and more');
 });
 
 test.for(['without Redis', 'each with its own Redis'])(
@@ -312,6 +343,16 @@ test('[N7] an ack for what another instance has committed is one, too', async ()
   again.send(edit);
   expect(await again.ack()).toBe(true);
   expect(await textIn(options)).toBe('edit');
+});
+
+test('[N7] an instance that has ended is looked for in Postgres no more', async () => {
+  const options = await clusterOptions();
+  const [one] = [await startInstance(options), await startInstance(options)];
+  const { queries } = await openStorage({ databaseUrl: options.databaseUrl ?? '' });
+  const known = async () => (await queries.query('select name from indelible.instances')).rows;
+  expect(await known()).toHaveLength(2);
+  await one.server.close();
+  expect(await known()).toHaveLength(1);
 });
 
 const names = (view: Record<string, unknown>) => Object.keys(view).join();

@@ -174,6 +174,8 @@ async function live(seed: number, urls: readonly string[], databaseUrl: string):
 }
 
 test(`[N13] ${SEEDS} histories of several people at two instances end with one document each (SEED=${FIRST})`, async () => {
+  // Each client of y-websocket listens for the end of the process.
+  process.setMaxListeners(100);
   const options = await clusterOptions();
   const instances = [await startInstance(options), await startInstance(options)];
   const urls = instances.map(({ url }) => url);

@@ -1,4 +1,4 @@
-import { expect, onTestFailed } from 'vitest';
+import { onTestFailed } from 'vitest';
 import type { Proxy } from '../helpers/proxy.ts';
 import { until } from '../helpers/deadline.ts';
 import { PROTOCOLS, type Protocol } from '../helpers/editor.ts';
@@ -15,9 +15,9 @@ import {
   endsWell,
   hasNoMoreMemory,
   isAllStored,
-  isSame,
   isSilent,
   nothingIsLost,
+  peopleAgree,
   readStored,
 } from './verdict.ts';
 
@@ -169,16 +169,9 @@ export class Stage {
     await Promise.all(this.typists.map((typist) => typist.settled(deadlineMs)));
   }
 
-  /** Holds when everybody who is in a document has the same, whichever server they are at. */
-  async agreed(deadlineMs: number): Promise<void> {
-    const differing = () =>
-      this.documents.filter((document) => {
-        const [first, ...others] = this.typists.filter((typist) => typist.document === document);
-        return others.some(({ doc }) => first !== undefined && !isSame(doc, first.doc));
-      });
-    await expect
-      .poll(differing, { message: 'documents of which people differ', timeout: deadlineMs })
-      .toEqual([]);
+  /** Fails unless within this time everybody has the same of their document, whichever server they are at. */
+  agreed(deadlineMs: number): Promise<void> {
+    return peopleAgree(this.typists, deadlineMs);
   }
 
   /** Holds when somebody's edit has been acked from now on; tells after how many milliseconds. */

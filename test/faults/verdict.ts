@@ -50,6 +50,18 @@ export async function nothingIsLost(ledger: Ledger, storage: Storage, documents:
   expect(lost, 'acknowledged edits that are not in the database').toEqual([]);
 }
 
+/** Fails unless within this time all who are in a document have the same of it. */
+export async function peopleAgree(typists: readonly Typist[], deadlineMs: number): Promise<void> {
+  const differing = () =>
+    typists.flatMap(({ document, doc }) => {
+      const first = typists.find((typist) => typist.document === document);
+      return first !== undefined && isSame(doc, first.doc) ? [] : [document];
+    });
+  await expect
+    .poll(differing, { message: 'documents of which people differ', timeout: deadlineMs })
+    .toEqual([]);
+}
+
 /** A document as people have it. */
 interface Copies {
   /** Each at one of the servers. */
