@@ -9,7 +9,7 @@ export interface HealthSource {
 }
 
 /** Whether other instances can be reached. */
-export type RedisHealth = () => 'there' | 'away' | 'not configured';
+type RedisHealth = () => 'there' | 'away' | 'not configured';
 
 /** Answer of `GET /readyz`. */
 interface Readiness {
