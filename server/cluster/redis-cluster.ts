@@ -21,8 +21,11 @@ const DEAD_MS = 7_000;
 const ANSWERS_MS = 1_000;
 /** Instances that have ended are remembered, should they be back; up to this many. */
 const REMEMBERED = 1_000;
-/** Others are told at most this often what is committed, beside what edits say of it. Acks wait for that where others have edited. */
-const COMMITTED_MS = 50;
+/** Others are told at most this often what is committed, beside what edits say of it; they write it themselves after 500 ms. */
+const COMMITTED_MS = 200;
+/** And this often where they have edited, too: their acks wait for that. */
+const WAITED_FOR_MS = 50;
+
 export interface RedisClusterOptions {
   readonly address: RedisAddress;
   /** Of the names of channels: installations that share a Redis need different ones. */
@@ -62,6 +65,8 @@ export class RedisCluster implements Cluster {
   #toldCommitted = 0;
   /** The highest number that others know of. */
   #relayed = 0;
+  /** And that they wait for, since they have edited the same document. */
+  #waitedFor = 0;
   #tellTimer: NodeJS.Timeout | undefined;
   #isClosed = false;
 
@@ -139,14 +144,7 @@ export class RedisCluster implements Cluster {
 
   committed(sequence: number): void {
     this.#committed = sequence;
-    if (this.#tellTimer !== undefined || this.#toldCommitted >= this.#relayed) return;
-    this.#tellTimer = setTimeout(
-      () => {
-        this.#tellTimer = undefined;
-        if (this.#toldCommitted < Math.min(this.#relayed, this.#committed)) this.#tellCommitted();
-      },
-      Math.max(0, this.#toldAt + COMMITTED_MS - performance.now()),
-    );
+    if (this.#tellTimer === undefined) this.#tellCommittedLater();
   }
 
   refused(): void {
@@ -194,6 +192,28 @@ export class RedisCluster implements Cluster {
     this.#tellCommitted();
   }
 
+  /** Others have edited a document, and wait for what they have been told of it. */
+  #isWaitedFor(sequence: number): void {
+    if (sequence <= this.#toldCommitted) return;
+    this.#waitedFor = Math.max(this.#waitedFor, sequence);
+    clearTimeout(this.#tellTimer);
+    this.#tellTimer = undefined;
+    this.#tellCommittedLater();
+  }
+
+  #tellCommittedLater(): void {
+    const isNews = () => this.#toldCommitted < Math.min(this.#relayed, this.#committed);
+    if (!isNews()) return;
+    const pause = this.#waitedFor > this.#toldCommitted ? WAITED_FOR_MS : COMMITTED_MS;
+    this.#tellTimer = setTimeout(
+      () => {
+        this.#tellTimer = undefined;
+        if (isNews()) this.#tellCommitted();
+      },
+      Math.max(0, this.#toldAt + pause - performance.now()),
+    );
+  }
+
   #tellCommitted(): void {
     this.#toldAt = performance.now();
     this.#toldCommitted = this.#committed;
@@ -239,7 +259,8 @@ export class RedisCluster implements Cluster {
 
   #receive(data: Uint8Array): void {
     try {
-      const message = decodeMessage(data);
+      const message = decodeMessage(data, this.instance);
+      if (message === null) return;
       if (message.instance !== this.instance) {
         this.#heardAt.set(message.instance, performance.now());
         if (this.#silent.delete(message.instance)) this.#events?.returned(message.instance);
@@ -289,6 +310,7 @@ export class RedisCluster implements Cluster {
     this.#metrics.relaySeconds.observe(Math.max(0, Date.now() - sentAt) / 1000);
     events.updated(document, update, { log, sequence });
     this.#hasCommitted(log, committed, events, sequence);
+    this.#isWaitedFor(this.#rooms.relayed(document));
     if (this.#rooms.hasMissed(document, instance, count)) events.missed(document);
   }
 
@@ -300,6 +322,8 @@ export class RedisCluster implements Cluster {
     const answer = events.asked(document, stateVector, purpose);
     if (answer === null) return;
     this.#relayed = Math.max(this.#relayed, answer.sequence);
+    // Who opens a document is about to repeat what it has.
+    this.#isWaitedFor(answer.sequence);
     const count = this.#rooms.count(document);
     const standing = { document, count, id, term: this.#term, committed: this.#committed };
     void this.#publish(this.#channels.ofInstance(instance), { kind: 'answer', ...standing, ...answer });
@@ -326,7 +350,7 @@ export class RedisCluster implements Cluster {
     const channel = this.#channels.ofDocument(document);
     if (update !== null) {
       this.#relayed = Math.max(this.#relayed, sequence);
-      const count = this.#rooms.countOne(document);
+      const count = this.#rooms.countOne(document, sequence);
       const standing = { term: this.#term, sequence, committed: this.#committed, sentAt: Date.now() };
       this.#metrics.relays.inc();
       void this.#publish(channel, { kind: 'updates', document, count, ...standing, update });
