@@ -99,17 +99,19 @@ export function encodeMessage(instance: string, message: Message): Uint8Array {
 }
 
 /**
- * @param own - name of this instance, which hears what it says itself; of that it needs to know only that it was heard
- * @returns `null` for what it has said itself, but for what is committed
+ * @param reader - the instance that reads it: what it has said itself comes back to it, and of that it needs heartbeats only
+ * @returns `null` when it is something else that the reader has said itself
  * @throws when it is not one of ours, or cut short
  */
-export function decodeMessage(bytes: Uint8Array, own?: string): Received | null {
+export function decodeMessage(bytes: Uint8Array, reader: string): Received | null {
   const decoder = decoding.createDecoder(bytes);
   const instance = decoding.readVarString(decoder);
   const number = decoding.readVarUint(decoder);
   const found = KINDS[number];
   if (found === undefined) throw new RangeError(`there are no messages of kind ${number}`);
-  if (instance === own && found.kind !== 'committed') return null;
-  const fields = found.fields.map(([name, type]) => [name, readers[type](decoder)] as const);
-  return { instance, kind: found.kind, ...Object.fromEntries(fields) } as unknown as Received;
+  const { kind, fields } = found;
+  if (instance === reader && kind !== 'committed') return null;
+  const message: Record<string, unknown> = { instance, kind };
+  for (const [name, type] of fields) message[name] = readers[type](decoder);
+  return message as unknown as Received;
 }

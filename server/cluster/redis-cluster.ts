@@ -25,8 +25,10 @@ const BEAT_MS = 1_000;
 const SILENCE_MS = 3_000;
 /** Opening a document waits at most so long for the others. */
 const ANSWERS_MS = 1_000;
-/** Others are told at most this often what is committed, beside what edits say of it. Acks wait for that where others have edited. */
-const COMMITTED_MS = 50;
+/** Others are told at most this often what is committed, beside what edits say of it; they write it themselves after 500 ms. */
+const COMMITTED_MS = 200;
+/** And this often where they have edited, too: their acks wait for that. */
+const WAITED_FOR_MS = 50;
 /** Documents of which something could not be told are remembered until it can be said that it was not; up to this many. */
 const MOST_UNTOLD = 10_000;
 /** In the place of an update that is too large for a message; one without anything has two bytes. */
@@ -77,6 +79,8 @@ export class RedisCluster implements Cluster {
   #toldCommitted = 0;
   /** The highest number that others know of. */
   #relayed = 0;
+  /** And that they wait for, since they have edited the same document. */
+  #waitedFor = 0;
   #tellTimer: NodeJS.Timeout | undefined;
   #isClosed = false;
 
@@ -162,14 +166,7 @@ export class RedisCluster implements Cluster {
 
   committed(sequence: number): void {
     this.#committed = sequence;
-    if (this.#tellTimer !== undefined || this.#toldCommitted >= this.#relayed) return;
-    this.#tellTimer = setTimeout(
-      () => {
-        this.#tellTimer = undefined;
-        if (this.#toldCommitted < Math.min(this.#relayed, this.#committed)) this.#tellCommitted();
-      },
-      Math.max(0, this.#toldAt + COMMITTED_MS - performance.now()),
-    );
+    if (this.#tellTimer === undefined) this.#tellCommittedLater();
   }
 
   refused(): void {
@@ -228,6 +225,28 @@ export class RedisCluster implements Cluster {
     this.#beat += 1;
     this.#beatAt = performance.now();
     this.#tellCommitted();
+  }
+
+  /** Others have edited a document, and wait for what they have been told of it. */
+  #isWaitedFor(sequence: number): void {
+    if (sequence <= this.#toldCommitted) return;
+    this.#waitedFor = Math.max(this.#waitedFor, sequence);
+    clearTimeout(this.#tellTimer);
+    this.#tellTimer = undefined;
+    this.#tellCommittedLater();
+  }
+
+  #tellCommittedLater(): void {
+    const isNews = () => this.#toldCommitted < Math.min(this.#relayed, this.#committed);
+    if (!isNews()) return;
+    const pause = this.#waitedFor > this.#toldCommitted ? WAITED_FOR_MS : COMMITTED_MS;
+    this.#tellTimer = setTimeout(
+      () => {
+        this.#tellTimer = undefined;
+        if (isNews()) this.#tellCommitted();
+      },
+      Math.max(0, this.#toldAt + pause - performance.now()),
+    );
   }
 
   #tellCommitted(): void {
@@ -343,6 +362,7 @@ export class RedisCluster implements Cluster {
     const isTooLarge = update.byteLength === TOO_LARGE.byteLength;
     if (!isTooLarge) events.updated(document, update, { log, sequence });
     this.#hasCommitted({ log, sequence: committed }, events, sequence);
+    this.#isWaitedFor(this.#rooms.relayed(document));
     if (this.#rooms.hasMissed(document, instance, count) || isTooLarge) events.missed(document);
   }
 
@@ -359,6 +379,8 @@ export class RedisCluster implements Cluster {
       return;
     }
     this.#relayed = Math.max(this.#relayed, answer.sequence);
+    // Who opens a document is about to repeat what it has.
+    this.#isWaitedFor(answer.sequence);
     const standing = { life: this.#life, committed: this.#committed };
     void this.#publish(channel, { kind: 'answer', ...what, ...standing, ...answer });
   }
@@ -395,7 +417,7 @@ export class RedisCluster implements Cluster {
     const channel = this.#channels.ofDocument(document);
     if (update !== null) {
       this.#relayed = Math.max(this.#relayed, sequence);
-      const count = this.#rooms.countOne(document);
+      const count = this.#rooms.countOne(document, sequence);
       const standing = { life: this.#life, sequence, committed: this.#committed, sentAt: Date.now() };
       this.#metrics.relays.inc();
       void this.#tellUpdate(channel, { kind: 'updates', document, count, ...standing, update });

@@ -2,6 +2,8 @@
 interface Room {
   /** Messages with updates that this instance has sent of it. */
   count: number;
+  /** The number of the last of these in the log of this instance. */
+  relayed: number;
   /** And how many of another instance are known to have been sent. */
   readonly heard: Map<string, number>;
   /** Resolves when it hears of the document. */
@@ -32,7 +34,7 @@ export class Rooms {
   }
 
   add(document: string, joined: Promise<unknown>): void {
-    this.#rooms.set(document, { count: this.#sent, heard: new Map(), joined, isOpen: false });
+    this.#rooms.set(document, { count: this.#sent, relayed: 0, heard: new Map(), joined, isOpen: false });
   }
 
   delete(document: string): void {
@@ -55,12 +57,22 @@ export class Rooms {
     return this.#rooms.get(document)?.count ?? 0;
   }
 
-  /** One more is about to be sent. @returns the count with it */
-  countOne(document: string): number {
+  /** The number in the log of this instance of the last message with updates that it has sent of a document. */
+  relayed(document: string): number {
+    return this.#rooms.get(document)?.relayed ?? 0;
+  }
+
+  /**
+   * One more is about to be sent.
+   * @param sequence - its number in the log of this instance
+   * @returns the count with it
+   */
+  countOne(document: string, sequence: number): number {
     this.#sent += 1;
     const room = this.#rooms.get(document);
     if (room === undefined) return this.#sent;
     room.count += 1;
+    room.relayed = sequence;
     return room.count;
   }
 

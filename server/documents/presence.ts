@@ -288,5 +288,5 @@ function readRelayed(presence: Uint8Array): RelayedEntry[] {
   const decoder = decoding.createDecoder(presence);
   const entries = readPresence(decoding.readVarUint8Array(decoder), () => true);
   const users = JSON.parse(decoding.readVarString(decoder)) as (string | null)[];
-  return entries.map((entry, index) => ({ ...entry, user: users[index] ?? null }));
+  return entries.map(({ id, clock, state }, index) => ({ id, clock, state, user: users[index] ?? null }));
 }

@@ -161,9 +161,9 @@ test('[N4] all who have a document open answer, and who has nothing to say does 
 
 test('[N2] what the database of another history has committed confirms nothing here', async () => {
   const prefix = ownPrefix();
-  const inNext = () => 'system/00000002';
-  const members = [inNext, inNext, () => TIMELINE].map((timeline) =>
-    listen(create(prefix, inject('redisUrl'), timeline)),
+  const next = 'system/00000002';
+  const members = [next, next, TIMELINE].map((timeline) =>
+    listen(create(prefix, inject('redisUrl'), () => timeline)),
   );
   const [one, follower, behind] = members as [Member, Member, Member];
   await Promise.all(members.map((member) => member.hears('reconnected')));
@@ -171,7 +171,7 @@ test('[N2] what the database of another history has committed confirms nothing h
   await Promise.all(members.map(({ cluster }) => cluster.ask(DOCUMENT, EVERYTHING, 'joining')));
   one.cluster.relay(DOCUMENT, typist()('text'), 3);
   one.cluster.committed(3);
-  const log = `${one.cluster.instance}/${inNext()}.0`;
+  const log = `${one.cluster.instance}/${next}.0`;
   await vi.waitFor(() => expect(follower.said).toContainEqual(['committed', { log, sequence: 3 }]), 5_000);
   one.cluster.revoked();
   await behind.hears('revoked');

@@ -287,7 +287,7 @@ test('[N6] what goes missing while a document is being opened is asked for when 
   const [publisher, listener] = [new Redis(inject('redisUrl')), new Redis(inject('redisUrl'))];
   const purposes: string[] = [];
   listener.on('messageBuffer', (_channel: unknown, data: Uint8Array) => {
-    const message = decodeMessage(data);
+    const message = decodeMessage(data, 'listener');
     if (message?.kind === 'question') purposes.push(PURPOSES[message.purpose] ?? '');
   });
   // Another instance that hears the question, and never answers.

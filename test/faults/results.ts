@@ -1,8 +1,7 @@
-import { execFileSync } from 'node:child_process';
-import { readFileSync, writeFileSync } from 'node:fs';
-import { cpus, totalmem } from 'node:os';
+import { writeFileSync } from 'node:fs';
 import { format, resolveConfig } from 'prettier';
 import type { Reporter, TestCase, TestModule } from 'vitest/node';
+import { machine } from '../helpers/machine.ts';
 import { COUNTS, type Figure } from './figures.ts';
 
 const RESULTS = new URL('RESULTS.md', import.meta.url);
@@ -62,14 +61,4 @@ function describe(test: TestCase): string[] {
 
 function table(figures: readonly Figure[]): string[] {
   return ['| | |', '| --- | --- |', ...figures.map(({ what, value }) => `| ${what} | ${value} |`)];
-}
-
-function machine(): string {
-  const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
-    version: string;
-  };
-  const commit = execFileSync('git', ['rev-parse', '--short', 'HEAD'], { encoding: 'utf8' }).trim();
-  const [cpu] = cpus();
-  const memory = `${Math.round(totalmem() / 2 ** 30)} GiB`;
-  return `Indelible ${version} (${commit}), Node ${process.version}, ${cpus().length} cores of ${cpu?.model ?? 'a processor'}, ${memory}.`;
 }
