@@ -173,7 +173,7 @@ async function live(seed: number, urls: readonly string[], databaseUrl: string):
   for (const newcomer of newcomers) newcomer.destroy();
 }
 
-test(`[N13] ${SEEDS} histories of several people at two instances end with one document each (SEED=${FIRST})`, async () => {
+test(`[N13] histories of several people at two instances, ${SEEDS} of them, end with one document each (SEED=${FIRST})`, async () => {
   // Each client of y-websocket listens for the end of the process.
   process.setMaxListeners(100);
   const options = await clusterOptions();

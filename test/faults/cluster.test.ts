@@ -71,7 +71,7 @@ function burst(typists: readonly Typist[]): void {
 const KILLS = scaled(3, 200);
 
 test(
-  `[N20] ${KILLS} times one of three instances is killed under load, while another may stand still, and their people go on (SEED=${SEED})`,
+  `[N20] one of three instances is killed under load, ${KILLS} times, while another may stand still, and their people go on (SEED=${SEED})`,
   async ({ task }) => {
     const { stage } = await setScene(3);
     const pick = pickOf(stage.chance);
