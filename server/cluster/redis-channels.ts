@@ -34,7 +34,7 @@ export interface RedisChannelsOptions {
 }
 
 /**
- * Channels of Redis, by the pair of connections of the extension. The rest of that is not used: it publishes a state vector for each
+ * Channels of Redis, in the frame of the extension, which is a pair of connections. The rest of that is not used: it publishes a state vector for each
  * change, which everybody answers with a difference and all deletions, stores under a lock that may end too early, waits a second
  * before it lets go of a document, and opens none without Redis.
  */

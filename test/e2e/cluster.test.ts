@@ -120,6 +120,45 @@ test('[N1] who moves to another instance is seen all the while, and is nobody’
   await watcher.sees((view) => view[7] === undefined);
 });
 
+test('[N15] nobody takes the presence of somebody at another instance, nor do guests', async () => {
+  const auth = ({ token }: { token: string | null }) => ({ user: token, access: 'write' as const });
+  const [one, other, third] = (await startInstances(3, { auth })) as [TestServer, TestServer, TestServer];
+  const join = ({ url }: TestServer, user?: string) => joinPresence('hocuspocus', url, DOCUMENT, user);
+  const watchers = [await join(one, 'w'), await join(other, 'w'), await join(third, 'w')];
+  const alice = await join(one, 'alice');
+  alice.says(1, 1, { at: 'one' });
+  const isThere = (view: Record<string, unknown>) =>
+    JSON.stringify(view[1]) === JSON.stringify({ at: 'one', user: { id: 'alice' } });
+  for (const watcher of watchers) await watcher.sees(isThere);
+  // As an introduction, and after one; as another user, and as nobody in the name of Alice.
+  const strangers = [await join(other, 'mallory'), await join(other, 'mallory'), await join(third)];
+  strangers[0]?.says(1, 50, { at: 'other' });
+  strangers[1]?.says(2, 1, { at: 'other' });
+  strangers[1]?.says(1, 60, { at: 'other' });
+  strangers[2]?.says(1, 70, { at: 'third', user: { id: 'alice' } });
+  for (const stranger of strangers) await stranger.isHeardBy(...watchers);
+  for (const watcher of watchers) expect(watcher.view()[1]).toEqual({ at: 'one', user: { id: 'alice' } });
+  // Alice herself may come from anywhere.
+  const again = await join(third, 'alice');
+  again.says(1, 1, { at: 'third' });
+  for (const watcher of watchers) await watcher.sees((view) => JSON.stringify(view[1]).includes('third'));
+});
+
+test('[N16] a row that is damaged is committed again by who has its document open elsewhere', async () => {
+  const options = await clusterOptions();
+  const [one, other] = [await startInstance(options), await startInstance(options)];
+  const [alice] = (await peopleAt(one)) as [Client<unknown>];
+  type(alice, 'text');
+  await alice.saved();
+  const database = await openStorage({ databaseUrl: options.databaseUrl ?? '' });
+  await database.queries.query('update indelible.updates set checksum = checksum + 1');
+  await database.close();
+  const [bob] = (await peopleAt(other)) as [Client<unknown>];
+  await sees(bob, 'text');
+  await vi.waitFor(async () => expect(await textIn(options)).toBe('text'), 5_000);
+  expect(other.log.map(({ msg }) => msg)).toContainEqual(expect.stringContaining('set aside'));
+});
+
 test('[N2] an ack of another instance means committed, though who relayed the edit never commits it', async () => {
   const options = await clusterOptions();
   const toPostgres = await startProxy(options.databaseUrl ?? '');

@@ -65,6 +65,8 @@ test('[N14] workers serve one port as one server, with one metrics endpoint, and
     expect(metrics.value('process_resident_memory_bytes')).toBeGreaterThan(0);
   }
   for (const person of people) person.destroy();
+  // As some supervisors do.
+  for (const pid of workersOf(server)) signal(pid, 'SIGTERM');
   expect(await server.kill('SIGTERM', 30_000)).toEqual({ code: 0, signal: null });
   expect(await storedText(storage)).toContain('one0');
 });
