@@ -120,18 +120,25 @@ test('[N1] who moves to another instance is seen all the while, and is nobody’
   await watcher.sees((view) => view[7] === undefined);
 });
 
+/** A token is the name of its user; without one it is a guest. */
+const auth = ({ token }: { token: string | null }) => ({ user: token, access: 'write' as const });
+const joinAsUser = ({ url }: TestServer, user?: string) => joinPresence('hocuspocus', url, DOCUMENT, user);
+
+const aliceIsThere = (view: Record<string, unknown>) =>
+  JSON.stringify(view[1]) === JSON.stringify({ at: 'one', user: { id: 'alice' } });
+
 test('[N15] nobody takes the presence of somebody at another instance, nor do guests', async () => {
-  const auth = ({ token }: { token: string | null }) => ({ user: token, access: 'write' as const });
   const [one, other, third] = (await startInstances(3, { auth })) as [TestServer, TestServer, TestServer];
-  const join = ({ url }: TestServer, user?: string) => joinPresence('hocuspocus', url, DOCUMENT, user);
-  const watchers = [await join(one, 'w'), await join(other, 'w'), await join(third, 'w')];
-  const alice = await join(one, 'alice');
+  const watchers = [await joinAsUser(one, 'w'), await joinAsUser(other, 'w'), await joinAsUser(third, 'w')];
+  const alice = await joinAsUser(one, 'alice');
   alice.says(1, 1, { at: 'one' });
-  const isThere = (view: Record<string, unknown>) =>
-    JSON.stringify(view[1]) === JSON.stringify({ at: 'one', user: { id: 'alice' } });
-  for (const watcher of watchers) await watcher.sees(isThere);
+  for (const watcher of watchers) await watcher.sees(aliceIsThere);
   // As an introduction, and after one; as another user, and as nobody in the name of Alice.
-  const strangers = [await join(other, 'mallory'), await join(other, 'mallory'), await join(third)];
+  const strangers = [
+    await joinAsUser(other, 'mallory'),
+    await joinAsUser(other, 'mallory'),
+    await joinAsUser(third),
+  ];
   strangers[0]?.says(1, 50, { at: 'other' });
   strangers[1]?.says(2, 1, { at: 'other' });
   strangers[1]?.says(1, 60, { at: 'other' });
@@ -139,7 +146,7 @@ test('[N15] nobody takes the presence of somebody at another instance, nor do gu
   for (const stranger of strangers) await stranger.isHeardBy(...watchers);
   for (const watcher of watchers) expect(watcher.view()[1]).toEqual({ at: 'one', user: { id: 'alice' } });
   // Alice herself may come from anywhere.
-  const again = await join(third, 'alice');
+  const again = await joinAsUser(third, 'alice');
   again.says(1, 1, { at: 'third' });
   for (const watcher of watchers) await watcher.sees((view) => JSON.stringify(view[1]).includes('third'));
 });
