@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { expect, test } from 'vitest';
 import { freePort } from './ports.ts';
 import { bornAt } from './process-table.ts';
-import { type RunningProcess, startNode } from './processes.ts';
+import { type RunningProcess, startNode, startProgram } from './processes.ts';
 
 const LISTEN = `
   require('node:net').createServer().listen(process.env.PORT, '127.0.0.1', () => console.log('listens'));
@@ -30,6 +30,12 @@ test('[T6] a free port is below the ephemeral ones, and a started program can be
   survivor = await startNode(['--eval', LISTEN], { env: { PORT: `${port}` } });
   await survivor.line(/^listens$/);
   survivor.signal('SIGSTOP');
+});
+
+test('[T6] a program that ends at once has been read, and waited for', async () => {
+  const program = await startProgram('echo', ['at once']);
+  expect(await program.exited).toEqual({ code: 0, signal: null });
+  expect(program.stdout).toEqual(['at once']);
 });
 
 test('[T7] a started program does not outlive its test, even when it is stopped', async () => {

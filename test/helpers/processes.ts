@@ -18,6 +18,8 @@ interface Exit {
 }
 
 interface StartOptions {
+  /** What ends it with all its processes; SIGKILL when left out, which leaves those that it has started. */
+  endWith?: NodeJS.Signals;
   env?: Record<string, string>;
   cwd?: string;
 }
@@ -60,7 +62,7 @@ export async function startProgram(
   await once(child, 'spawn');
   const pid = child.pid as number;
   const runDirectory = inject('runDirectory');
-  await enterProcess(runDirectory, pid, 'SIGKILL');
+  const entered = enterProcess(runDirectory, pid, options.endWith ?? 'SIGKILL');
 
   const printed = createSignal();
   const stdout = collect(child.stdout, printed.fire);
@@ -69,16 +71,19 @@ export async function startProgram(
   const exited = once(child, 'close').then(async ([code, signal]): Promise<Exit> => {
     exit = { code, signal };
     printed.fire();
+    await entered;
     await strikeProcess(runDirectory, pid);
     return exit;
   });
+  // After the listeners: what a program prints that ends at once would be lost, and its end never noticed.
+  await entered;
 
   const output = () => [...stdout, ...stderr].join('\n');
   const kill = async (signal: NodeJS.Signals = 'SIGKILL', deadlineMs?: number) => {
     if (exit === undefined) sendSignal(pid, signal);
     return within(() => `${name} did not exit after ${signal}:\n${output()}`, exited, deadlineMs);
   };
-  atTestEnd(() => kill());
+  atTestEnd(() => kill(options.endWith));
 
   return {
     pid,
