@@ -2,7 +2,6 @@ import { expect, test } from 'vitest';
 import { Metrics } from '../../server/metrics.ts';
 import { shipped } from '../helpers/balancers.ts';
 import { type Metric, offencesOf } from '../helpers/promql.ts';
-import { COMING_METRICS } from './coming.ts';
 
 interface Panel {
   id: number;
@@ -18,9 +17,7 @@ interface Dashboard {
 
 const dashboard = JSON.parse(await shipped('grafana-dashboard.json', {})) as Dashboard;
 const metrics = new Metrics();
-const there = metricsIn(await metrics.text());
-const coming = metricsIn(COMING_METRICS);
-const known = new Map([...coming, ...there]);
+const known = metricsIn(await metrics.text());
 
 /** What a server shows at `/metrics`. */
 function metricsIn(text: string): Map<string, Metric> {
@@ -32,11 +29,6 @@ function metricsIn(text: string): Map<string, Metric> {
     }),
   );
 }
-
-test('[Z8] what is said to be coming is not there yet', () => {
-  const here = [...coming.keys()].filter((name) => there.has(name));
-  expect(here, 'take these out of test/deploy/coming.ts').toEqual([]);
-});
 
 test('[Z8] every query of the dashboard names metrics and labels that a server has, each as its kind is read', () => {
   const ofPanels = dashboard.panels.flatMap(({ title, targets = [] }) =>

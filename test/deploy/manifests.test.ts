@@ -9,7 +9,6 @@ import { startNode } from '../helpers/processes.ts';
 import { readiness } from '../helpers/readiness.ts';
 import { repositoryFiles } from '../helpers/repository.ts';
 import { startServer } from '../helpers/server.ts';
-import { COMING_SETTINGS } from './coming.ts';
 
 const settings = new Map(describeSettings().map(({ env, fallback }) => [env, fallback]));
 const PORT = Number(settings.get('PORT'));
@@ -51,13 +50,8 @@ function seconds(time: string | number): number {
 
 /** Those that are no settings of the server. */
 function unknown(names: string[]): string[] {
-  return names.filter((name) => !settings.has(name) && !COMING_SETTINGS.includes(name));
+  return names.filter((name) => !settings.has(name));
 }
-
-test('[Z7] what is said to be coming is not there yet', () => {
-  const there = COMING_SETTINGS.filter((name) => settings.has(name));
-  expect(there, 'take these out of test/deploy/coming.ts').toEqual([]);
-});
 
 interface Probe {
   httpGet?: { path: string; port: string };
