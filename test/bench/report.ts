@@ -32,8 +32,10 @@ export function spread(numbers: readonly number[]): string {
   return `${short(median(numbers))} (${short(Math.min(...numbers))}–${short(Math.max(...numbers))})`;
 }
 
-/** Three digits or all that are before the point. */
+/** Three digits or all that are before the point, two below 1; a dash when it is no number. */
 export function short(number: number): string {
-  const digits = Math.abs(number) < 10 ? 2 : Math.abs(number) < 100 ? 1 : 0;
+  if (!Number.isFinite(number)) return '–';
+  if (number < 1) return number.toLocaleString('en', { maximumSignificantDigits: 2 });
+  const digits = number < 10 ? 2 : number < 100 ? 1 : 0;
   return number.toLocaleString('en', { maximumFractionDigits: digits });
 }

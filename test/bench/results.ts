@@ -22,7 +22,7 @@ export default class Results implements Reporter {
     const lines = [
       INTRODUCTION,
       `On ${new Date().toISOString().slice(0, 10)}: ${machine()} ${stock()} ${versions ?? ''}`,
-      ...tests.filter((test) => test.result().state !== 'skipped').flatMap(describe),
+      ...tests.flatMap(describe),
     ];
     const options = { ...(await resolveConfig(RESULTS)), parser: 'markdown' };
     const results = await format(lines.join('\n\n'), options);
@@ -32,8 +32,8 @@ export default class Results implements Reporter {
 }
 
 function describe(test: TestCase): string[] {
-  const failed = test.result().state === 'passed' ? '' : ' — FAILED';
-  return [`## ${test.name.replace(/^\[(\w+)\]/, '$1:')}${failed}`, test.meta().report ?? ''];
+  const { report } = test.meta();
+  return report === undefined ? [] : [`## ${test.name.replace(/^\[(\w+)\]/, '$1:')}`, report];
 }
 
 function stock(): string {
