@@ -13,8 +13,8 @@ export const MAX_MESSAGE_BYTES = 8 * 1024 * 1024;
 
 /** What {@link RedisChannels.publish} answers when it could not be sent. */
 export const LOST = -1;
-/** A subscription that failed is tried again after this time. */
-const SUBSCRIBE_AGAIN_MS = 500;
+/** A subscription that failed, and a client that gave up, is tried again after this time. */
+const AGAIN_MS = 500;
 /**
  * Of the names of channels. Instances that speak otherwise hear nothing of each other, so an upgrade goes by way of Postgres: to be
  * raised with each change of messages.
@@ -69,6 +69,7 @@ export class RedisChannels extends Redis {
       client
         .on('error', (error: unknown) => this.#tell(error))
         .on('close', onLost)
+        .on('end', () => this.#revive(client))
         .on('ready', onReady);
     }
   }
@@ -114,7 +115,7 @@ export class RedisChannels extends Redis {
       for (const channel of wanted) this.#wanted.get(channel)?.resolve();
     } catch (error) {
       this.#tell(error);
-      if (!this.#isClosed) setTimeout(() => void this.#hear(wanted), SUBSCRIBE_AGAIN_MS).unref();
+      if (!this.#isClosed) setTimeout(() => void this.#hear(wanted), AGAIN_MS).unref();
     }
   }
 
@@ -146,6 +147,18 @@ export class RedisChannels extends Redis {
   /** Redis is there: the next error is told, whatever it is. */
   recovered(): void {
     this.#told.clear();
+  }
+
+  /**
+   * A client that gives up stays so for ever: as it does when its connection is ended while it asks Sentinels where to go (seen with
+   * ioredis 5.11 and its detector of failovers, which is not used: heartbeats notice as much).
+   */
+  #revive(client: RedisClient): void {
+    const again = () => {
+      if (!this.#isClosed && client.status === 'end')
+        client.connect().catch((error: unknown) => this.#tell(error));
+    };
+    if (!this.#isClosed) setTimeout(again, AGAIN_MS).unref();
   }
 
   close(): void {

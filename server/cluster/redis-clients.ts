@@ -62,8 +62,6 @@ function connect({ urls, isCluster, sentinel }: RedisAddress, role: RedisOptions
     name: sentinel,
     sentinels: nodes,
     sentinelRetryStrategy: retry,
-    // A master that is frozen does not say that it is none any more.
-    failoverDetector: true,
     enableTLSForSentinelMode: first.protocol === 'rediss:',
     ...(first.protocol === 'rediss:' && { sentinelTLS: {} }),
     ...(first.password !== '' && { sentinelPassword: decodeURIComponent(first.password) }),

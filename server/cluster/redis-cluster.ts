@@ -154,6 +154,7 @@ export class RedisCluster implements Cluster {
         kind: 'question',
         ...question,
       });
+      if (heard !== LOST) this.#untold.delete(document);
       // This instance is one of those who hear it.
       if (purpose !== 'checking' && heard > 1) await this.#questions.allHave(id, heard - 1);
       // Who had it open may have closed it before it could be asked.
@@ -202,12 +203,13 @@ export class RedisCluster implements Cluster {
 
   #onBeat(): void {
     const now = performance.now();
-    const lateMs = now - this.#tickedAt - BEAT_MS;
+    const sinceMs = now - this.#tickedAt;
+    const lateMs = sinceMs - BEAT_MS;
     this.#tickedAt = now;
+    if (!this.#isThere) this.#metrics.degradedSeconds.inc(sinceMs / 1000);
     // Others may have taken it for ended meanwhile, and what they said may be lost.
     if (lateMs > SILENCE_MS) this.#away();
     this.#sayThatItIsThere();
-    if (!this.#isThere) this.#metrics.degradedSeconds.inc(BEAT_MS / 1000);
     // A process that was busy, or stopped, has not read what has come meanwhile.
     if (lateMs > BEAT_MS) return;
     if (now - this.#thereAt > SILENCE_MS) this.#tryAnew(now);
@@ -215,8 +217,9 @@ export class RedisCluster implements Cluster {
     for (const document of this.#untold) void this.#tellThatItWasNotTold(document);
   }
 
-  /** Others look for themselves, in the database if nobody has the document any more. */
+  /** Others look for themselves, in the database if nobody has the document any more. Of one that is open here counts tell them. */
   async #tellThatItWasNotTold(document: string): Promise<void> {
+    if (this.#rooms.has(document)) return;
     const heard = await this.#publish(this.#channels.ofDocument(document), { kind: 'missed', document });
     if (heard !== LOST) this.#untold.delete(document);
   }

@@ -113,17 +113,17 @@ sentinel failover-timeout shop 3000
   const pairs = await joinAll(one, other);
   await typeInAll(pairs, 'before');
   await master.kill();
-  await typeInAll(pairs, 'meanwhile', 20_000);
-  for (const { url } of [one, other])
-    await vi.waitFor(
-      async () => expect(await valueOf(url, 'indelible_redis_reconnects_total')).toBe(2),
-      20_000,
-    );
+  const current = async () => (await admin.call('SENTINEL', 'GET-MASTER-ADDR-BY-NAME', 'shop')) as string[];
+  // Busy, Sentinel may not find the other one good enough at first, and tries again after twice its timeout.
+  const isReplaced = async () => expect(Number((await current())[1])).toBe(replica.port);
+  await Promise.all([typeInAll(pairs, 'meanwhile', 20_000), vi.waitFor(isReplaced, 40_000)]);
+  for (const { url } of [one, other]) await readinessBecomes(url, { status: 'ready', redis: 'there' });
   await typeInAll(pairs, 'after');
-  const current = (await admin.call('SENTINEL', 'GET-MASTER-ADDR-BY-NAME', 'shop')) as string[];
-  expect(Number(current[1])).toBe(replica.port);
+  for (const { url } of [one, other]) {
+    expect(await valueOf(url, 'indelible_redis_reconnects_total')).toBeGreaterThanOrEqual(2);
+  }
   admin.disconnect();
-});
+}, 90_000);
 
 test('[N11] Redis is reached over TLS, with a user and a password, and not with a certificate that nobody knows', async () => {
   const directory = await mkdtemp(join(tmpdir(), 'indelible-tls-'));

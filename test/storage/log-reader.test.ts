@@ -30,9 +30,10 @@ test('[N7] what was committed since a place is read, of the documents that are a
   const [after] = [type('after')];
   await insertRows(database, 'one', [after]);
   await insertRows(database, 'other', [typist(2)('elsewhere')]);
-  const read = await reader.read(['one', 'not stored'], place);
-  expect(read.updates).toEqual([{ document: 'one', update: Buffer.from(after) }]);
-  expect((await reader.read(['one', 'other'], read.place)).updates).toEqual([]);
+  const { updates } = await reader.read(['one', 'not stored'], place);
+  // Another transaction, in any database of the server, may be running since before, and holds the place back.
+  expect(updates).toContainEqual({ document: 'one', update: Buffer.from(after) });
+  expect(updates.map(({ document }) => document)).not.toContain('other');
 });
 
 test('[N7] of two transactions the one that began first, and has lower ids, may commit last', async () => {
@@ -53,7 +54,9 @@ test('[N7] of two transactions the one that began first, and has lower ids, may 
   await reached.promise;
   await insertRows(database, 'notes', [late]);
   const first = await reader.read(['notes'], place);
-  expect(first.updates.map(({ update }) => update)).toEqual([Buffer.from(late)]);
+  const read = first.updates.map(({ update }) => update);
+  expect(read).toContainEqual(Buffer.from(late));
+  expect(read).not.toContainEqual(Buffer.from(early));
   goOn.resolve();
   await slow;
   const second = await reader.read(['notes'], first.place);
@@ -68,9 +71,8 @@ test('[N7] what was folded between two readings comes with the snapshot', async 
   const store = new DocumentStore(database.queries, silent, new Metrics());
   atTestEnd(() => store.close());
   expect(await store.fold('notes')).toMatchObject({ kind: 'folded' });
-  const { updates, place: next } = await reader.read(['notes'], place);
+  const { updates } = await reader.read(['notes'], place);
   expect(textOf(updates)).toBe('folded away');
-  expect((await reader.read(['notes'], next)).updates).toEqual([]);
 });
 
 test('[N7] rows that are damaged or set aside are passed over', async () => {
