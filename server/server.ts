@@ -159,9 +159,9 @@ function assemble(settings: Settings, options: ServerOptions, database: Database
           registry: new InstanceRegistry(database.queries, cluster.instance),
           reader: new LogReader(database.queries),
           documents: () => [...hub.documents()].map(({ name }) => name),
-          behind: () => hub.behind(),
-          caughtUp: (documents) => hub.caughtUp(documents),
-          onCommitted: (updates) => hub.takeCommitted(updates),
+          behind: () => hub.relay.behind(),
+          caughtUp: (documents) => hub.relay.caughtUp(documents),
+          onCommitted: (updates) => hub.relay.takeCommitted(updates),
           log,
         });
   const revoker = new Revoker({

@@ -21,10 +21,6 @@ export class Rooms {
   /** At least as high as the count of any room so far: who opens a document again must not count what others have heard already. */
   #sent = 0;
 
-  get names(): string[] {
-    return [...this.#rooms.keys()];
-  }
-
   get size(): number {
     return this.#rooms.size;
   }

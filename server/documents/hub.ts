@@ -7,7 +7,6 @@ import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Wire } from '../protocol/wire.ts';
 import type { DocumentStore } from '../storage/document-store.ts';
-import type { CommittedUpdate } from '../storage/log-reader.ts';
 import { isTransient } from '../storage/sql-errors.ts';
 import { applyStored, type StoredDocument } from '../storage/stored-document.ts';
 import type { UpdateLog } from '../storage/update-log.ts';
@@ -60,9 +59,9 @@ export class Hub implements SessionHub, RelayHub {
   readonly metrics: Metrics;
   readonly turns = new Turns();
   readonly waitingRoom: WaitingRoom;
+  readonly relay: Relay;
   readonly #options: HubOptions;
   readonly #host: Host;
-  readonly #relay: Relay;
   readonly #documents = new Map<string, OpenDocument>();
   /** Acks that are due later, and of which document. */
   readonly #owed = new Map<Acks, OpenDocument>();
@@ -82,7 +81,7 @@ export class Hub implements SessionHub, RelayHub {
     this.access = options.access;
     this.log = options.log;
     this.metrics = options.metrics;
-    this.#relay = new Relay(options.cluster, this);
+    this.relay = new Relay(options.cluster, this);
     options.store.onSetAside((name) => this.#onDamage(name));
     this.#host = new Host({
       extension: this.#hooks(),
@@ -145,7 +144,7 @@ export class Hub implements SessionHub, RelayHub {
   /** Writes an applied update to the log, and tells other instances. */
   append(open: OpenDocument, update: Uint8Array, author: string | null): void {
     this.write(open, update, author);
-    this.#relay.tell(open, update);
+    this.relay.tell(open, update);
   }
 
   write(open: OpenDocument, update: Uint8Array, author: string | null): void {
@@ -157,23 +156,8 @@ export class Hub implements SessionHub, RelayHub {
     open.lastSequence = this.#options.updateLog.confirm();
   }
 
-  /** Names of the documents of which other instances may have committed what they did not tell. */
-  behind(): string[] {
-    return this.#relay.behind();
-  }
-
-  /** What has been committed lately of these has been taken in. */
-  caughtUp(names: readonly string[]): void {
-    this.#relay.caughtUp(names);
-  }
-
   get isFailing(): boolean {
     return this.#options.updateLog.isFailing;
-  }
-
-  /** Takes in what other instances have committed, and could not tell. */
-  takeCommitted(updates: readonly CommittedUpdate[]): void {
-    this.#relay.takeCommitted(updates);
   }
 
   /** Sends the acks that are due now, and the others when what they wait for is committed. */
@@ -193,7 +177,7 @@ export class Hub implements SessionHub, RelayHub {
 
   /** The update log has committed everything up to `sequence`. */
   committed(sequence: number, documents: Iterable<string>): void {
-    this.#relay.logCommitted(sequence);
+    this.relay.logCommitted(sequence);
     this.settleAll();
     for (const name of documents) this.#host.unloadIfUnused(name);
   }
@@ -249,7 +233,7 @@ export class Hub implements SessionHub, RelayHub {
    */
   async close(): Promise<void> {
     this.#isClosed = true;
-    this.#relay.close();
+    this.relay.close();
     if (this.#documents.size > 0) await new Promise<void>((resolve) => (this.#onEmpty = resolve));
   }
 
@@ -305,16 +289,16 @@ export class Hub implements SessionHub, RelayHub {
     const stop = this.metrics.loadSeconds.startTimer();
     const { name } = document;
     this.#loading.add(name);
-    this.#relay.join(name);
+    this.relay.join(name);
     try {
       const stored = (await this.#read(document.name)) ?? (await this.#create(document.name));
       if (stored !== null) await this.#fill(document, stored);
-      await this.#relay.catchUp(this.#open(document, stored));
+      await this.relay.catchUp(this.#open(document, stored));
       // What another instance has told of it is not in the database any more.
       if (this.#damaged.delete(name)) this.writeAgain(name);
       stop();
     } catch (error) {
-      this.#relay.leave(name, this.#documents.get(name));
+      this.relay.leave(name, this.#documents.get(name));
       this.#documents.delete(name);
       // Hocuspocus would leave it behind, with the timer of its awareness.
       document.destroy();
@@ -338,7 +322,7 @@ export class Hub implements SessionHub, RelayHub {
     const open: OpenDocument = new OpenDocument(document, stored, {
       limits: this.limits.document,
       onUpdate: (update, origin) => this.append(open, update, authorOf(origin)),
-      onPresence: (ids) => this.#relay.tellPresence(open, ids),
+      onPresence: (ids) => this.relay.tellPresence(open, ids),
     });
     if (stored !== null) this.#options.updateLog.remember(name, stored.id);
     // Who repeats what was stored is acknowledged without a row, so the document itself has to be confirmed first.
@@ -417,7 +401,7 @@ export class Hub implements SessionHub, RelayHub {
   #onDamage(name: string): void {
     if (this.#loading.has(name)) this.#damaged.add(name);
     else this.writeAgain(name);
-    this.#relay.tellDamage(name);
+    this.relay.tellDamage(name);
   }
 
   writeAgain(name: string): void {
@@ -429,7 +413,7 @@ export class Hub implements SessionHub, RelayHub {
 
   #unloaded(name: string): void {
     // One that is being loaded anew goes on to hear of it.
-    if (!this.#loading.has(name)) this.#relay.leave(name, this.#documents.get(name));
+    if (!this.#loading.has(name)) this.relay.leave(name, this.#documents.get(name));
     this.#documents.delete(name);
     this.metrics.documents.set(this.#documents.size);
     this.#options.updateLog.forget(name);

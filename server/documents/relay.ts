@@ -50,7 +50,6 @@ export interface RelayHub {
   rebuild(open: OpenDocument, error: unknown): void;
   /** Commits once more what is in memory of a document, if it is open. */
   writeAgain(name: string): void;
-  endRevoked(): void;
   disconnect(whose: ConnectionsOf): void;
   /** Access was taken back at another instance. */
   onRevoked(): void;

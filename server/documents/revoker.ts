@@ -38,7 +38,7 @@ export class Revoker {
    * @throws what `pg` throws when the database does not answer
    */
   async start(): Promise<void> {
-    for (const revocation of await this.#store.readNew()) this.#learn(revocation);
+    await this.#read();
     this.#poll();
   }
 
@@ -60,7 +60,7 @@ export class Revoker {
   /** Reads what other instances have stored; an error is logged, since it is read again. */
   async catchUp(): Promise<void> {
     try {
-      for (const revocation of await this.#store.readNew()) this.#learn(revocation);
+      await this.#read();
     } catch (error) {
       // Health and commits say loudly that the database is away; what is known goes on being refused.
       this.#log.debug({ err: messageOf(error) }, 'revocations cannot be read');
@@ -79,6 +79,10 @@ export class Revoker {
       void this.catchUp().then(() => this.#poll());
     }, POLL_MS);
     this.#timer.unref();
+  }
+
+  async #read(): Promise<void> {
+    for (const revocation of await this.#store.readNew()) this.#learn(revocation);
   }
 
   #learn(revocation: Revocation): void {

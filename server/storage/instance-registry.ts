@@ -1,4 +1,5 @@
 import type { DatabasePool } from './database-pool.ts';
+import { PLACE } from './log-reader.ts';
 
 /** An instance that has not said for so many seconds that it is there has ended, or cannot write. */
 const GONE_SECONDS = 15;
@@ -41,7 +42,7 @@ export class InstanceRegistry {
       const { rows } = await connection.query<{ names: string[]; place: string }>(
         `select array(select name from indelible.instances
              where name <> $1 and seen_at > now() - make_interval(secs => $2)) as names,
-           pg_snapshot_xmin(pg_current_snapshot())::xid::text as place`,
+           ${PLACE} as place`,
         [this.#name, GONE_SECONDS],
       );
       return rows[0] as Neighbours;

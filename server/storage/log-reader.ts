@@ -7,6 +7,9 @@ export interface CommittedUpdate {
   readonly update: Uint8Array;
 }
 
+/** The place from which what is committed from now on can be read, in SQL. */
+export const PLACE = 'pg_snapshot_xmin(pg_current_snapshot())::xid::text';
+
 interface FoundRow {
   document: string | null;
   update: Buffer | null;
@@ -38,8 +41,7 @@ export class LogReader {
     place: string,
   ): Promise<{ updates: CommittedUpdate[]; place: string }> {
     const { rows } = await this.#pool.query<FoundRow>(
-      `select null as document, null::bytea as update, null::int as checksum,
-           pg_snapshot_xmin(pg_current_snapshot())::xid::text as place
+      `select null as document, null::bytea as update, null::int as checksum, ${PLACE} as place
        union all
        select d.name, u.update, u.checksum, null
          from indelible.documents d join indelible.updates u on u.document = d.id
