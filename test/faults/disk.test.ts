@@ -23,21 +23,21 @@ const SETTINGS = {
   checkpoint_timeout: '1h',
   min_wal_size: '32MB',
   max_wal_size: '64MB',
+  // A crash ends it. By itself it may come back while the disk is full: its recovery removes WAL, and with that room it commits, till
+  // it crashes again.
+  restart_after_crash: 'off',
 };
 
-/** Writes WAL until there is no room for more of it, and Postgres crashes: it ends, or cannot finish its recovery. */
+/** Writes WAL until there is no room for more of it, and Postgres ends. */
 async function exhaustWal(cluster: PostgresCluster): Promise<void> {
-  const succeeds = (statement: string) =>
-    queryOnce(cluster.url, statement).then(
-      () => true,
-      () => false,
-    );
-  // The first writes that find no room may just fail: only what has to be flushed is fatal.
-  while (await succeeds('select 1'))
-    await succeeds(`select pg_logical_emit_message(true, '', ''), pg_switch_wal()`);
+  while (cluster.isRunning) {
+    // The first writes that find no room may just fail: only what has to be flushed is fatal.
+    const written = queryOnce(cluster.url, `select pg_logical_emit_message(true, '', ''), pg_switch_wal()`);
+    await written.catch(() => {});
+  }
 }
 
-/** When Postgres has ended for want of room, somebody starts it; else it recovers by itself. */
+/** When Postgres has ended for want of room, somebody starts it. */
 async function comeBack(cluster: PostgresCluster): Promise<void> {
   await vi.waitFor(
     async () => {
