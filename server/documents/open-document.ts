@@ -100,17 +100,14 @@ export class OpenDocument {
    * @returns the bytes that the log needs so that this edit can be rebuilt; `null` when it brought nothing new
    * @throws whatever Yjs throws; the document may have been changed in part then
    */
-  apply({ bytes, isKnown, isCut, isClaimed }: WeighedUpdate, origin: unknown): Uint8Array | null {
+  apply({ bytes, isKnown, isClaimed }: WeighedUpdate, origin: unknown): Uint8Array | null {
     if (isKnown) return null;
     const { store } = this.document;
     // The bytes, not the object that holds them: Yjs changes that in place.
     const [structs, deletions] = [store.pendingStructs?.update, store.pendingDs];
     const captured: Uint8Array[] = (this.#captured = []);
     try {
-      // Yjs cuts a struct in two of which the document has a part, and throws when that part is not what comes: when
-      // somebody else has claimed those clocks while the edit was on its way.
-      const news = isCut ? Y.diffUpdate(bytes, Y.encodeStateVector(this.document)) : bytes;
-      applyUpdate(this.document, news, origin);
+      applyUpdate(this.document, bytes, origin);
     } finally {
       this.#captured = undefined;
     }

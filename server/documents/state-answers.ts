@@ -39,6 +39,8 @@ export class StateAnswers {
   readonly #document: Document;
   readonly #answers = new Map<string, Answer>();
   #changes = 0;
+  /** What waited in the document when its changes were counted last. */
+  #aside: readonly unknown[] = [undefined, null];
   /** Questions that are not answered yet. */
   #waiting = 0;
   /** Answers that have not left yet. */
@@ -63,7 +65,7 @@ export class StateAnswers {
   ask(stateVector: Uint8Array): Question {
     this.#waiting += 1;
     const key = Buffer.from(stateVector).toString('latin1');
-    return { stateVector, key, changes: this.#changes };
+    return { stateVector, key, changes: this.#countChanges() };
   }
 
   /** Whether a question can be answered now; else somewhat later. */
@@ -91,6 +93,17 @@ export class StateAnswers {
     this.#waiting -= 1;
   }
 
+  /** Of an update that waits for others nobody is told, so that is a change when somebody asks. */
+  #countChanges(): number {
+    const { pendingStructs, pendingDs } = this.#document.store;
+    const aside = [pendingStructs?.update, pendingDs];
+    if (aside.some((bytes, index) => bytes !== this.#aside[index])) {
+      this.#aside = aside;
+      this.#changes += 1;
+    }
+    return this.#changes;
+  }
+
   #find({ key, changes }: Question): Answer | undefined {
     const known = this.#answers.get(key);
     return known !== undefined && known.changes >= changes ? known : undefined;
@@ -102,7 +115,7 @@ export class StateAnswers {
     const frame = encodeSync(this.#document.name, SyncStep.Missing, encoded);
     // A part of the frame, so that the bytes are held once.
     const update = frame.subarray(frame.byteLength - encoded.byteLength);
-    const answer = { frame, update, changes: this.#changes };
+    const answer = { frame, update, changes: this.#countChanges() };
     this.#answers.set(key, answer);
     this.#timer ??= setTimeout(() => this.#clear(), SERVE_MS).unref();
     this.#nextAt = performance.now() + Math.min(frame.byteLength / ENCODED_BYTES_PER_MS, MAX_PAUSE_MS);

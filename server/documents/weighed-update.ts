@@ -22,8 +22,6 @@ export interface WeighedUpdate {
   readonly refusal: ErrorCode | null;
   /** It is large, and brings nothing new. */
   readonly isKnown: boolean;
-  /** The document has a part of somebody's clocks in it already. */
-  readonly isCut: boolean;
   /** What the document has there is something else: somebody wrote in the name of its author. */
   readonly isClaimed: boolean;
 }
@@ -48,7 +46,6 @@ export function weigh(scales: Scales, bytes: Uint8Array, shape: UpdateShape): We
     bytes,
     refusal: isKnown ? null : refusalOf(scales, bytes, shape, { isPast, decoded }),
     isKnown,
-    isCut: known.some(({ start, end, state }) => start < state && state < end),
     isClaimed:
       bytes.byteLength <= LARGE_BYTES &&
       known.some(({ start, state }) => start < state) &&

@@ -1,3 +1,4 @@
+import * as decoding from 'lib0/decoding';
 import * as Y from 'yjs';
 
 /** Rows that are tried when one of them makes another throw; each try rebuilds the document. */
@@ -48,12 +49,31 @@ export function applyStored(doc: Y.Doc, { snapshot, tail }: StoredContent): void
  * Applies an update so that what waits for missing ones waits no longer than it must, and never holds clocks that the document
  * has. Yjs tries it again only when a clock has come that it had noted, and misses some: of 400 shuffled histories 28 were left
  * with edits that waited for nothing. And it keeps a struct aside as it came, though a part of it may be known by then, or
- * become so: with other text in its place the document would be another one for each newcomer, and when it is loaded.
+ * become so: with other text in its place the document would be another one for each newcomer, and when it is loaded. So only
+ * what the document lacks is taken of it: else Yjs waits for what a known struct builds on, and where the part of a struct that
+ * the document has is not what comes, since somebody else has claimed those clocks, it throws.
  * @throws whatever Yjs throws
  */
 export function applyUpdate(doc: Y.Doc, update: Uint8Array, origin?: unknown): void {
-  Y.applyUpdate(doc, update, origin);
+  const news = isKnownInPart(doc, update) ? Y.diffUpdate(update, Y.encodeStateVector(doc)) : update;
+  Y.applyUpdate(doc, news, origin);
   for (let hasGone = true; hasGone;) hasGone = tryWaiting(doc, origin);
+}
+
+/** Whether the document has clocks of an update already. One client's, as it is mostly, is looked at without being decoded. */
+function isKnownInPart({ store }: Y.Doc, update: Uint8Array): boolean {
+  const decoder = decoding.createDecoder(update);
+  const clients = decoding.readVarUint(decoder);
+  if (clients === 0 || store.clients.size === 0) return false;
+  if (clients > 1) return isAnyKnown(store, Y.parseUpdateMeta(update).from);
+  decoding.readVarUint(decoder);
+  const client = decoding.readVarUint(decoder);
+  return isAnyKnown(store, [[client, decoding.readVarUint(decoder)]]);
+}
+
+function isAnyKnown(store: Y.Doc['store'], starts: Iterable<[client: number, clock: number]>): boolean {
+  for (const [client, clock] of starts) if (clock < Y.getState(store, client)) return true;
+  return false;
 }
 
 /** How the document stood when what waits was tried in vain. */

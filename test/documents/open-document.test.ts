@@ -3,7 +3,9 @@ import { afterEach, describe, expect, test } from 'vitest';
 import * as Y from 'yjs';
 import { OpenDocument } from '../../server/documents/open-document.ts';
 import { checkUpdate } from '../../server/documents/update-check.ts';
+import { applyStored } from '../../server/storage/stored-document.ts';
 import { textOf, typist } from '../helpers/editor.ts';
+import { claimText } from '../helpers/hostile.ts';
 
 const documents: Document[] = [];
 afterEach(() => {
@@ -40,6 +42,25 @@ describe('the bytes that the log needs', () => {
     const [opened, typed] = [open(), typist()];
     const rows = ['a', 'b', 'c'].map((text) => apply(opened, typed(text)));
     expect(replay(rows)).toBe('abc');
+  });
+
+  test('[S15] of what is known in part and builds on what is missing, where something else waits for its clocks', () => {
+    const [anna, ben, cleo] = [typist(1), typist(2), typist(3)];
+    const [known, word] = [anna('abc'), cleo('Cleo')];
+    // The first builds on a word of Ben's, a later one on Cleo's, neither of which comes.
+    const edits = Y.mergeUpdates([
+      typist(1, ben('Ben'))('a'),
+      claimText(1, 1, 'bcd'),
+      typist(1, known, claimText(1, 3, 'd'), word)('e'),
+      claimText(1, 5, 'fgh'),
+    ]);
+    const opened = open();
+    const rows = [known, claimText(1, 4, 'YZ'), edits].map((update) => apply(opened, update));
+    const loaded = new Y.Doc();
+    const tail = rows.map((update, index) => ({ id: `${index}`, update: update as Uint8Array }));
+    applyStored(loaded, { snapshot: null, tail });
+    expect(textOf(loaded)).toBe(textOf(opened.document));
+    expect(Y.encodeStateAsUpdate(loaded)).toEqual(Y.encodeStateAsUpdate(opened.document));
   });
 
   test('[A4] of what brings nothing new: none', () => {

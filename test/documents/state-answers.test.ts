@@ -3,6 +3,7 @@ import * as Y from 'yjs';
 import type { Document } from '../../server/documents/host.ts';
 import { StateAnswers } from '../../server/documents/state-answers.ts';
 import { Turns } from '../../server/documents/turns.ts';
+import { typist } from '../helpers/editor.ts';
 
 const NOTHING = Y.encodeStateVector(new Y.Doc());
 /** Encoded again after a second. */
@@ -17,7 +18,7 @@ function open(size: number) {
   doc.getText('content').insert(0, 'x'.repeat(size));
   const answers = new StateAnswers(doc as unknown as Document);
   const ask = () => answers.ask(NOTHING);
-  return { answers, ask, edit: () => doc.getText('content').insert(0, '.') };
+  return { doc, answers, ask, edit: () => doc.getText('content').insert(0, '.') };
 }
 
 test('[Q7] a document that has changed is not encoded again while its answers leave, for a time', () => {
@@ -55,6 +56,17 @@ test('[Q7] it is when they have left, and a small one soon', () => {
   const question = small.ask();
   vi.advanceTimersByTime(PAUSE_MS / 50);
   expect(small.answers.isReady(question)).toBe(true);
+});
+
+test('[Q7] what waits for missing edits is in the answer, also to a question that was answered before it came', () => {
+  const { doc, answers, ask } = open(1);
+  answers.frame('notes', ask());
+  const anna = typist();
+  anna('missing');
+  Y.applyUpdate(doc, anna('waits'));
+  const frame = answers.frame('notes', ask());
+  expect(Buffer.from(frame).includes('waits')).toBe(true);
+  expect(answers.frame('notes', ask())).toBe(frame);
 });
 
 test('[Q7] who is not ready holds up nobody, and is served when they are', () => {

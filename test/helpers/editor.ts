@@ -64,9 +64,14 @@ export function textOf(doc: Y.Doc): string {
   return doc.getText('content').toString();
 }
 
-/** Somebody who types at the end of a text; each call gives the update of what was typed, which needs those before it. */
-export function typist(clientID = 1): (text: string) => Uint8Array {
+/**
+ * Somebody who types at the end of a text; each call gives the update of what was typed, which needs those before it.
+ * @param received - what was there before
+ */
+export function typist(clientID = 1, ...received: Uint8Array[]): (text: string) => Uint8Array {
   const doc = new Y.Doc();
+  for (const update of received) Y.applyUpdate(doc, update);
+  // Afterwards: Yjs takes another id when somebody else seems to have it.
   doc.clientID = clientID;
   const content = doc.getText('content');
   return (text) => {

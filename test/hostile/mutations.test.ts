@@ -13,7 +13,7 @@ import type { RawClient } from '../helpers/raw-client.ts';
 import { spawnServer } from '../helpers/server.ts';
 import { type Storage, createStorage, openStorage, rebuild } from '../helpers/storage.ts';
 import { randomOf } from '../helpers/random.ts';
-import { readTrace, typeTransaction } from '../helpers/traces.ts';
+import { ANNA, describeDocument, typingOfAnna } from './anna.ts';
 
 /** Mutations of each kind over each protocol: 2,000 of frames and 2,000 of updates in all, 100,000 in the long run. */
 const ROUNDS = scaled(1_000, 25_000);
@@ -34,7 +34,6 @@ const BUFFER_SLACK = 10 * MB;
 const RESIDENT_SLACK = 100 * MB;
 
 const ROOM = 'mutations/bystanders';
-const ANNA = 12_345;
 const SEED = seedOf(20_251);
 
 const TRIED = ROUNDS * PROTOCOLS.length * 2;
@@ -179,26 +178,9 @@ async function isAnswered(client: RawClient, name: string): Promise<boolean> {
   return !isGone();
 }
 
-/** What a client has typed, and what it sends who types on, formats, and lists things. */
-function typingOfAnna(): { base: Frame; updates: Frame[] } {
-  const doc = new Y.Doc();
-  doc.clientID = ANNA;
-  const text = doc.getText('content');
-  const { txns } = readTrace('friendsforever_flat');
-  for (const transaction of txns.slice(0, 20)) typeTransaction(text, transaction);
-  const base = { type: 'step2', update: Y.encodeStateAsUpdate(doc) } as const;
-  const updates: Uint8Array[] = [];
-  doc.on('update', (update: Uint8Array) => updates.push(update));
-  for (const transaction of txns.slice(20, 40)) typeTransaction(text, transaction);
-  text.format(0, 4, { bold: true });
-  doc.getMap<unknown>('map').set('values', [1, 'two', { three: [true] }]);
-  doc.getArray<unknown>('list').push([new Y.Map(), new Uint8Array(3)]);
-  doc.getArray<unknown>('list').delete(0, 1);
-  updates.push(Y.encodeStateAsUpdate(doc));
-  return { base, updates: updates.map((update) => ({ type: 'update', update })) };
-}
-
-const { base: BASE, updates: UPDATES } = typingOfAnna();
+const { base, updates } = typingOfAnna();
+const BASE: Frame = { type: 'step2', update: base };
+const UPDATES: Frame[] = updates.map((update) => ({ type: 'update', update }));
 const FRAMES: Frame[] = [
   ...UPDATES.slice(-8),
   { type: 'step1', stateVector: Y.encodeStateVector(new Map([[ANNA, 20]])) },
@@ -230,15 +212,4 @@ function sent(doc: Y.Doc | null): Y.Doc {
   const copy = new Y.Doc();
   if (doc !== null) Y.applyUpdate(copy, Y.encodeStateAsUpdate(doc));
   return copy;
-}
-
-function describeDocument(doc: Y.Doc) {
-  return {
-    content: doc.getText('content').toDelta() as unknown,
-    map: doc.getMap('map').toJSON(),
-    list: doc.getArray('list').toJSON(),
-    roots: [...doc.share.keys()].toSorted(),
-    // State vector and delete set.
-    snapshot: Buffer.from(Y.encodeSnapshot(Y.snapshot(doc))).toString('hex'),
-  };
 }
