@@ -1,7 +1,8 @@
-import { setImmediate as nextTurn } from 'node:timers/promises';
+import { setImmediate as nextTurn, setTimeout as aMoment } from 'node:timers/promises';
 import { expect, test, vi } from 'vitest';
 import { connectYWebsocket } from '../helpers/clients.ts';
 import { PROTOCOLS, joinAs, textOf } from '../helpers/editor.ts';
+import { COLLECTING, memoryOf } from '../helpers/memory.ts';
 import { readMetrics } from '../helpers/metrics.ts';
 import { startProxy } from '../helpers/proxy.ts';
 import { type ServerProcess, spawnServer } from '../helpers/server.ts';
@@ -10,7 +11,7 @@ import { randomOf } from '../helpers/random.ts';
 import { Ledger } from './ledger.ts';
 import { SEED, scaled } from './run.ts';
 import { type Typist, startTypist } from './typist.ts';
-import { endsWell, isSilent, nothingIsLost } from './verdict.ts';
+import { endsWell, hasNoMoreMemory, isSame, isSilent, nothingIsLost } from './verdict.ts';
 
 /** Of every piece between server and Postgres, so that documents are left long before their edits are committed. */
 const DELAY_MS = 15;
@@ -22,7 +23,7 @@ const PROMPT_MS = 3_000;
 
 /** Environment of a server process that tells how many timers keep it alive, at a signal. */
 const COUNTING_TIMERS = {
-  NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(
+  NODE_OPTIONS: `${COLLECTING.NODE_OPTIONS} --import=data:text/javascript,${encodeURIComponent(
     `process.on('SIGUSR2', () => console.log('timers ' +
        process.getActiveResourcesInfo().filter((resource) => resource === 'Timeout').length));`,
   )}`,
@@ -62,6 +63,7 @@ async function startChurn() {
     storage,
     proxy,
     server,
+    before: await memoryOf(server),
     isEmpty,
     /** Fails unless no document is left, nor anything of one, and the server ends at once when it is told to. */
     leavesNothing: async () => {
@@ -109,7 +111,7 @@ const VISIT: ((typist: Typist) => Promise<void>)[] = [
 test(
   `[F8] documents are opened, edited and left at once, over and over, while commits are slow (SEED=${SEED})`,
   async () => {
-    const { storage, proxy, server, leavesNothing } = await startChurn();
+    const { storage, proxy, server, before, isEmpty, leavesNothing } = await startChurn();
     proxy.slow({ delayMs: DELAY_MS });
     const random = randomOf(SEED);
     const pick = <T>(list: readonly T[]) => list[Math.floor(random() * list.length)] as T;
@@ -129,12 +131,17 @@ test(
     await Promise.all(Array.from({ length: VISITORS }, visitor));
     proxy.heal();
     expect(ledger.ackedCount).toBeGreaterThan(VISITS / 2);
+    const database = await openStorage(storage);
     for (const document of DOCUMENTS) {
       const newcomer = connectYWebsocket(server.url, encodeURIComponent(document));
       await newcomer.synced();
       expect(ledger.lostIn(document, newcomer.doc), document).toEqual([]);
+      const stored = await rebuild(database, document);
+      expect(stored !== null && isSame(newcomer.doc, stored), document).toBe(true);
       newcomer.destroy();
     }
+    await isEmpty();
+    await hasNoMoreMemory(before, server);
     await leavesNothing();
     await nothingIsLost(ledger, storage, DOCUMENTS);
   },
@@ -143,13 +150,16 @@ test(
 
 const ROUNDS = scaled(6, 200);
 const TEXT = 'A long text. '.repeat(20_000);
+/** Of the rounds in which a load hangs, how many until one of them hangs for longer than a server waits for a silent line. */
+const LONG_HANGS = scaled(Infinity, 10);
+const LONG_MS = 16_000;
 /** More than the bytes by which a connection is opened, less than those of the text. */
 const MIDDLE_BYTES = 100_000;
 
 test(
   `[F9] a load that breaks or hangs in the middle leaves the document as it was, nothing behind, and the next one works (SEED=${SEED})`,
   async () => {
-    const { storage, proxy, server, isEmpty, leavesNothing } = await startChurn();
+    const { storage, proxy, server, before: atFirst, isEmpty, leavesNothing } = await startChurn();
     const random = randomOf(SEED);
     const name = 'churn/loads';
     const author = await joinAs('y-websocket', server.url, name);
@@ -168,6 +178,7 @@ test(
 
     for (let round = 0; round < ROUNDS; round += 1) {
       const isCut = round % 2 === 0;
+      const isLong = !isCut && round % (2 * LONG_HANGS) === 1;
       const cut = isCut && proxy.cutAfter('down', MIDDLE_BYTES + Math.floor(random() * MIDDLE_BYTES));
       if (!isCut) proxy.slow({ bytesPerSecond: 2_000_000 });
       const leaving = await joinAs('hocuspocus', server.url, name);
@@ -177,6 +188,7 @@ test(
         // Some of it is on its way.
         await vi.waitUntil(() => staying.provider.wsconnected);
         proxy.blackHole();
+        if (isLong) await aMoment(LONG_MS);
       }
       leaving.client.socket.terminate();
       expect(staying.provider.synced).toBe(false);
@@ -192,7 +204,8 @@ test(
     }
     const stored = await rebuild(database, name);
     expect(stored && textOf(stored)).toBe(TEXT);
+    await hasNoMoreMemory(atFirst, server);
     await leavesNothing();
   },
-  scaled(60_000, 600_000),
+  scaled(60_000, 900_000),
 );

@@ -21,6 +21,9 @@ const PAUSE_MS = 10;
 /** Acks at each kill, at least. */
 const DOZENS = 50;
 
+/** On two cores that are shared with the clients. */
+const AIMS: Record<number, string> = { 5_000: ' (aim: p50 under 10, p99 under 100)' };
+
 interface Peer {
   url: string;
   kill(): Promise<unknown>;
@@ -63,11 +66,11 @@ async function startStock(databaseUrl: string): Promise<Peer> {
 }
 
 const PEERS = [
-  ['Indelible', startIndelible, 0],
-  ['stock Hocuspocus with extension-database', startStock, Infinity],
+  ['Indelible', startIndelible, false],
+  ['stock Hocuspocus with extension-database', startStock, true],
 ] as const;
 
-describe.each(PEERS)('%s', (name, start, mayLose) => {
+describe.each(PEERS)('%s', (name, start, doesLose) => {
   test.for([100, 1_000, 5_000])(
     `[F60] ack latency of ${name} at %i edits/s`,
     { timeout: LATENCY_MS },
@@ -76,8 +79,14 @@ describe.each(PEERS)('%s', (name, start, mayLose) => {
       const load = await startNode(['test/faults/load.ts', peer.url, `${rate}`, `${SECONDS}`]);
       const [line] = await load.line(/^\{.*\}$/, 120_000);
       const result = JSON.parse(line) as LoadResult;
-      expect(result.acked).toBe(result.sent);
-      task.meta.figures = [{ what: `acks of ${result.sent} edits`, value: result.latencies }];
+      // Each ack says that its edit is saved, and the load was what it should be.
+      expect(result.saved).toBe(result.sent);
+      expect(result.perSecond).toBeGreaterThan(rate * 0.95);
+      const edits = `of ${result.sent} edits, ${Math.round(result.perSecond)} a second`;
+      task.meta.figures = [
+        { what: `acks ${edits}, from when an edit is sent${AIMS[rate] ?? ''}`, value: result.fromSending },
+        { what: 'from when it was due, so that a load that is late counts, too', value: result.fromBeingDue },
+      ];
     },
   );
 
@@ -104,7 +113,7 @@ describe.each(PEERS)('%s', (name, start, mayLose) => {
           lost += ledger.lostElementsIn(document, await peer.read(document)).length;
       }
       expect(ledger.ackedCount).toBeGreaterThan(KILLS * DOZENS);
-      expect(lost).toBeLessThanOrEqual(mayLose);
+      expect(lost > 0).toBe(doesLose);
       task.meta.figures = [
         { what: `${KILLS} kills: acknowledged edits`, value: `${ledger.ackedCount}, lost ${lost}` },
       ];

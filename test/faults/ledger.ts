@@ -32,6 +32,7 @@ export class Ledger {
   /** Fires with every ack. */
   readonly changed = createSignal();
   #typed = 0;
+  #sent = 0;
   #acked = 0;
   #lastAckAt = -Infinity;
 
@@ -43,7 +44,9 @@ export class Ledger {
 
   sent(element: string): void {
     const entry = this.#entries.get(element);
-    if (entry !== undefined) entry.sentAt = performance.now();
+    if (entry === undefined) return;
+    if (entry.sentAt === undefined) this.#sent += 1;
+    entry.sentAt = performance.now();
   }
 
   acked(element: string): void {
@@ -81,6 +84,11 @@ export class Ledger {
   /** Elements that were typed, those that nobody will bring any more too. */
   get typedCount(): number {
     return this.#typed;
+  }
+
+  /** Elements that have left their client, however often. */
+  get sentCount(): number {
+    return this.#sent;
   }
 
   get ackedCount(): number {

@@ -2,13 +2,14 @@ import { setTimeout as aMoment } from 'node:timers/promises';
 import { Client } from 'pg';
 import { beforeAll, expect, test } from 'vitest';
 import * as Y from 'yjs';
-import { joinAs } from '../helpers/editor.ts';
+import { joinAs, updateOf } from '../helpers/editor.ts';
 import { memoryOf } from '../helpers/memory.ts';
 import { delivered, readMetrics, valueOf } from '../helpers/metrics.ts';
 import { queryOnce, startPostgres } from '../helpers/postgres.ts';
 import { type Proxy, startProxy } from '../helpers/proxy.ts';
 import { rawYWebsocket } from '../helpers/raw-client.ts';
 import { readiness, readinessBecomes } from '../helpers/readiness.ts';
+import { insertRows, openStorage } from '../helpers/storage.ts';
 import type { PostgresCluster } from '../setup/postgres-cluster.ts';
 import { type Figure, percentiles } from './figures.ts';
 import { FIRST_ACK_MS, SEED, scaled } from './run.ts';
@@ -306,6 +307,10 @@ test(
   async ({ task }) => {
     const { stage, proxy } = await setScene('warm', { LIMIT_DATABASE_CONNECTIONS: '2' });
     const { url } = stage.server;
+    const database = await openStorage(stage.storage);
+    for (let index = 0; index < COLD; index += 1)
+      await insertRows(database, `crowd/${index}`, [updateOf('cold')]);
+    await database.close();
     const { ledger } = stage;
     await stage.whileTyping(async () => {
       await stage.firstAck();
@@ -316,7 +321,8 @@ test(
       const opening = Array.from({ length: COLD }, async (_, index) => {
         const client = await rawYWebsocket(`${url}/crowd%2F${index}`);
         client.send({ type: 'step1', stateVector: EMPTY });
-        await client.next('step2', 120_000);
+        const { update } = await client.next('step2', 120_000);
+        expect(Buffer.from(update).includes('cold')).toBe(true);
         open.add(index);
       });
       const watching = async () => {

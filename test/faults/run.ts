@@ -3,8 +3,8 @@ import { seedOf } from '../helpers/hostile.ts';
 /** Printed with each test; `SEED=…` makes the same choices again. */
 export const SEED = seedOf(Date.now() % 100_000);
 
-/** A number of the short version, which is a part of `npm test`, and its place in the long one. */
-export function scaled(short: number, long: number): number {
+/** What the short version has, which is a part of `npm test`, and the long one in its place; numbers, mostly. */
+export function scaled<T = number>(short: T, long: T): T {
   return process.env['LONG'] === '1' ? long : short;
 }
 

@@ -17,6 +17,8 @@ type Direction = 'up' | 'down';
 export interface Proxy {
   /** Of the server, with the proxy's host and port. */
   url: string;
+  /** Lines that are open. */
+  readonly count: number;
   /** New lines go to another server. */
   retarget(url: string): void;
   slow(slowness: Slowness): void;
@@ -70,6 +72,9 @@ export async function startProxy(target: string): Promise<Proxy> {
   url.host = `127.0.0.1:${(server.address() as AddressInfo).port}`;
   return {
     url: target.endsWith('/') ? url.href : url.href.replace(/\/$/, ''),
+    get count() {
+      return lines.size;
+    },
     retarget(to) {
       ({ port, hostname } = new URL(to));
     },

@@ -164,14 +164,14 @@ proctype Log(byte i) {
   od
 }
 
-/* To come: 500 ms without a confirmation. */
+/* 500 ms without a confirmation. */
 proctype Holder(byte i) {
   do
   :: atomic { when(relayed[i] && !is(never_taken_over)); takeOver(i); settle(i) }
   od
 }
 
-/* To come: the answer to the other's state vector. It is confirmed as rows of the sender, so all of it must be that. */
+/* The answer to the other's state vector. It is confirmed as rows of the sender, so all of it must be that. */
 proctype Repair(byte i) {
   do
   :: atomic { when(redis && up[0] && up[1] && !spoilt[0] && !spoilt[1] && without(memory[i], memory[other(i)]));

@@ -1,14 +1,20 @@
 import { expect, test } from 'vitest';
+import { scaled } from '../faults/run.ts';
 import { isMissing, verify, why } from './spin.ts';
 
 /** A run takes some seconds here, and more on a machine that has other things to do. */
 const DEADLINE_MS = 120_000;
 
-test.skipIf(isMissing).each([
+const SCOPES: [of: string, scope: string[], absent: string[]][] = [
   ['two instances, their relay, and folds', ['RELAY', 'FOLDERS=1'], ['Operator']],
   ['two instances that fold at once', ['FOLDERS=2'], ['Holder', 'Operator', 'Repair']],
   ['a fold, and an operator who sets a row aside', ['FOLDERS=1', 'OPERATOR'], ['Holder', 'Repair']],
-])(
+];
+const LONG_SCOPES: typeof SCOPES = [
+  ['two instances, their relay, and folds of both', ['RELAY', 'FOLDERS=2'], ['Operator']],
+];
+
+test.skipIf(isMissing).each([...SCOPES, ...scaled([], LONG_SCOPES)])(
   `[V1] what is acknowledged is stored, and no load, fold or exit loses it: %s${why}`,
   async (_case, scope, absent) => {
     const { violated, isComplete, untaken } = await verify({ scope, claim: 'acked_is_stored' });
