@@ -85,7 +85,9 @@ async function serveWithWorkers(count: number, log: Log): Promise<void> {
   const workers = new Workers(count, log);
   onStop(() => workers.stop());
   try {
-    sayThatItIsReady(await workers.ready);
+    // Those that are stopped while they start never say that they are ready.
+    const url = await Promise.race([workers.ready, workers.ended.then(() => null)]);
+    if (url !== null) sayThatItIsReady(url);
   } finally {
     process.exitCode = await workers.ended;
   }

@@ -27,6 +27,9 @@ export interface Answer {
 export const PURPOSES = ['joining', 'comparing', 'returning', 'checking'] as const;
 export type Purpose = (typeof PURPOSES)[number];
 
+/** Says of these people what is to be said of them when it is called: an awareness update, and whose ids they are. */
+export type EncodePeople = (clients: number[]) => Uint8Array | null;
+
 /** Whose connections are meant: everybody's to a document, all of a user, or those of one user to one document. */
 export interface ConnectionsOf {
   readonly document?: string | undefined;
@@ -46,8 +49,10 @@ export interface ClusterEvents {
   answered(document: string, answer: Answer, position: LogPosition, instance: string): void;
   /** What an instance says of some who are connected to it, or were until now. */
   presence(document: string, presence: Uint8Array, instance: string): void;
-  /** What an instance has said of a document did not all arrive. */
-  missed(document: string): void;
+  /** What an instance has said of a document did not all arrive; `closedBy` it, if it does not have it open any more. */
+  missed(document: string, closedBy: string | null): void;
+  /** Something was committed to a document, and is said nowhere else. */
+  stored(document: string): void;
   /** The log of another instance has committed up to there, in the history that the database of this one writes. */
   committed(position: LogPosition): void;
   /** Rows of a document were set aside by another instance, since they are damaged. */
@@ -87,21 +92,20 @@ export interface Cluster {
    * Tells the others of the presence of these clients, once a turn.
    * @param encode - what is to be said of them, as they are at the end of the turn
    */
-  tellPresence(
-    document: string,
-    clients: Iterable<number>,
-    encode: (clients: number[]) => Uint8Array | null,
-  ): void;
+  tellPresence(document: string, clients: Iterable<number>, encode: EncodePeople): void;
   /**
    * Asks the others for what they have of a document that was joined, first of all when it is in memory (`joining`).
    * @returns what resolves when all who are to answer have, with whether nothing can be missing: `false` when somebody has not answered
-   * within a second, when nobody could be asked, and when nobody else has the document and somebody may have closed it just now
+   * within a second, or has nothing to say, when nobody could be asked, when somebody may have closed the document just now, and when
+   * this instance could not be reached for a while (`returning`)
    */
   ask(document: string, stateVector: Uint8Array, purpose: Purpose): Promise<boolean>;
   /** The log of this instance has committed up to a number. */
   committed(sequence: number): void;
   /** Postgres has refused a batch of this instance. */
   refused(): void;
+  /** Tells the others that something was committed to a document, which may not be open here. */
+  stored(document: string): void;
   /** Tells the others that rows of a document were set aside. */
   damaged(document: string): void;
   /** Tells the others that access was taken back. */
@@ -125,6 +129,7 @@ export const ALONE: Cluster = {
   ask: () => Promise.resolve(true),
   committed() {},
   refused() {},
+  stored() {},
   damaged() {},
   revoked() {},
   disconnect() {},

@@ -43,6 +43,8 @@ const FIELDS = {
   damaged: { document: 'string' },
   /** Something of a document was not told. */
   missed: { document: 'string' },
+  /** Something was committed to a document by who does not have it open. */
+  stored: { document: 'string' },
   revoked: {},
   /** Blank when it does not matter. */
   disconnect: { document: 'string', user: 'string' },

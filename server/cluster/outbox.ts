@@ -1,4 +1,11 @@
 import * as Y from 'yjs';
+import type { EncodePeople } from './cluster.ts';
+
+/** People of whom something is to be told. */
+export interface People {
+  readonly clients: Iterable<number>;
+  readonly encode: EncodePeople;
+}
 
 /** What is to be told of one document. */
 export interface Outgoing {
@@ -6,15 +13,15 @@ export interface Outgoing {
   readonly update: Uint8Array | null;
   /** Of the update in the log of this instance. */
   readonly sequence: number;
-  /** What is to be said of people; `null` when nobody's presence has changed. */
-  readonly presence: Uint8Array | null;
+  /** `null` when nobody's presence has changed. */
+  readonly people: People | null;
 }
 
 interface Collected {
   readonly updates: Uint8Array[];
   sequence: number;
   readonly clients: Set<number>;
-  encode: (clients: number[]) => Uint8Array | null;
+  encode: EncodePeople;
 }
 
 /** Collects what is to be told until the turn ends, so that a burst of edits is one message. */
@@ -34,12 +41,7 @@ export class Outbox {
     collected.sequence = sequence;
   }
 
-  /** @param encode - what is to be said of them, as they are when it is called */
-  addPresence(
-    document: string,
-    clients: Iterable<number>,
-    encode: (clients: number[]) => Uint8Array | null,
-  ): void {
+  addPeople(document: string, { clients, encode }: People): void {
     const collected = this.#collected(document);
     for (const client of clients) collected.clients.add(client);
     collected.encode = encode;
@@ -51,10 +53,10 @@ export class Outbox {
     if (collected === undefined) return;
     this.#documents.delete(document);
     const { updates, sequence, clients, encode } = collected;
-    const presence = clients.size > 0 ? encode([...clients]) : null;
+    const people = clients.size > 0 ? { clients, encode } : null;
     const [last = null, ...others] = merge(updates).toReversed();
-    for (const update of others.toReversed()) this.#send(document, { update, sequence, presence: null });
-    this.#send(document, { update: last, sequence, presence });
+    for (const update of others.toReversed()) this.#send(document, { update, sequence, people: null });
+    this.#send(document, { update: last, sequence, people });
   }
 
   #collected(document: string): Collected {

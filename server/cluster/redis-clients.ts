@@ -4,6 +4,10 @@ import { Cluster as RedisCluster, Redis, type RedisOptions } from 'ioredis';
 const RETRY_MAX_MS = 500;
 /** A connection that is not there by then will not be. */
 const CONNECT_MS = 2_000;
+/** Nor will an answer. Heartbeats notice it of one server; of a cluster they go to one node only. */
+const ANSWER_MS = 3_000;
+/** How often it is looked up which nodes of a cluster have which channels, so that a node that fell silent is left. */
+const SLOTS_MS = 2_000;
 
 /** Where Redis is. */
 export interface RedisAddress {
@@ -42,6 +46,7 @@ function connect({ urls, isCluster, sentinel }: RedisAddress, role: RedisOptions
     ...(first.password !== '' && { password: decodeURIComponent(first.password) }),
     ...(first.protocol === 'rediss:' && { tls: {} }),
     connectTimeout: CONNECT_MS,
+    socketTimeout: ANSWER_MS,
     retryStrategy: retry,
   };
   const nodes = urls.map((url) => ({ host: hostOf(new URL(url)), port: Number(new URL(url).port || 6379) }));
@@ -51,6 +56,9 @@ function connect({ urls, isCluster, sentinel }: RedisAddress, role: RedisOptions
       enableOfflineQueue: role.enableOfflineQueue ?? true,
       clusterRetryStrategy: retry,
       slotsRefreshTimeout: CONNECT_MS,
+      slotsRefreshInterval: SLOTS_MS,
+      // By name, as certificates have them.
+      dnsLookup: (address, callback) => callback(null, address),
       // Each message goes to the nodes of its channel only.
       shardedSubscribers: true,
     });

@@ -8,16 +8,18 @@ import {
   type Cluster,
   type ClusterEvents,
   type ConnectionsOf,
+  type EncodePeople,
   type LogPosition,
   type Purpose,
 } from './cluster.ts';
 import { decodeMessage, encodeMessage, type Message, type MessageOf, type Received } from './messages.ts';
 import { Neighbours } from './neighbours.ts';
-import { Outbox, type Outgoing } from './outbox.ts';
+import { Outbox, type Outgoing, type People } from './outbox.ts';
 import { Questions } from './questions.ts';
 import { LOST, MAX_MESSAGE_BYTES, RedisChannels } from './redis-channels.ts';
 import type { RedisAddress } from './redis-clients.ts';
 import { Rooms } from './rooms.ts';
+import { Watermark } from './watermark.ts';
 
 /** Each instance says so often that it is there; it hears that itself, so it knows as soon that both of its connections work. */
 const BEAT_MS = 1_000;
@@ -25,10 +27,8 @@ const BEAT_MS = 1_000;
 const SILENCE_MS = 3_000;
 /** Opening a document waits at most so long for the others. */
 const ANSWERS_MS = 1_000;
-/** Others are told at most this often what is committed, beside what edits say of it; they write it themselves after 500 ms. */
-const COMMITTED_MS = 200;
-/** And this often where they have edited, too: their acks wait for that. */
-const WAITED_FOR_MS = 50;
+/** An instance is alone when it has heard of no other for so long; longer than anybody takes to open a document, mostly. */
+const ALONE_MS = 30_000;
 /** Documents of which something could not be told are remembered until it can be said that it was not; up to this many. */
 const MOST_UNTOLD = 10_000;
 /** In the place of an update that is too large for a message; one without anything has two bytes. */
@@ -56,8 +56,11 @@ export class RedisCluster implements Cluster {
   readonly #questions = new Questions();
   readonly #outbox = new Outbox((document, outgoing) => this.#send(document, outgoing));
   readonly #neighbours = new Neighbours();
+  readonly #watermark = new Watermark(() => this.#tellCommitted());
   /** Documents of which others have not been told something. */
   readonly #untold = new Set<string>();
+  /** People in documents that are open here, of whom others have not been told something. */
+  readonly #untoldPeople = new Map<string, People>();
   /** How far their logs are committed, as they have said. */
   readonly #committedBy = new Map<string, number>();
   #events: ClusterEvents | undefined;
@@ -65,6 +68,8 @@ export class RedisCluster implements Cluster {
   #isThere = false;
   /** When it was there last; or was tried anew. */
   #thereAt = performance.now();
+  /** When another instance was there last, as far as is known. */
+  #accompaniedAt = performance.now();
   #beat = 0;
   /** The first of its heartbeats that has to be heard to know that Redis is there. */
   #awaited = 1;
@@ -74,14 +79,6 @@ export class RedisCluster implements Cluster {
   /** When the timer was there last. */
   #tickedAt = performance.now();
   #term = 0;
-  #committed = 0;
-  #toldAt = -Infinity;
-  #toldCommitted = 0;
-  /** The highest number that others know of. */
-  #relayed = 0;
-  /** And that they wait for, since they have edited the same document. */
-  #waitedFor = 0;
-  #tellTimer: NodeJS.Timeout | undefined;
   #isClosed = false;
 
   constructor({ address, prefix, timeline, log, metrics }: RedisClusterOptions) {
@@ -125,6 +122,7 @@ export class RedisCluster implements Cluster {
     if (!this.#rooms.has(document)) return;
     this.#outbox.flush(document);
     this.#rooms.delete(document);
+    this.#untoldPeople.delete(document);
     this.#metrics.subscribedDocuments.set(this.#rooms.size);
     this.#channels.unsubscribe(this.#channels.ofDocument(document));
   }
@@ -133,12 +131,8 @@ export class RedisCluster implements Cluster {
     this.#outbox.addUpdate(document, update, sequence);
   }
 
-  tellPresence(
-    document: string,
-    clients: Iterable<number>,
-    encode: (clients: number[]) => Uint8Array | null,
-  ): void {
-    this.#outbox.addPresence(document, clients, encode);
+  tellPresence(document: string, clients: Iterable<number>, encode: EncodePeople): void {
+    this.#outbox.addPeople(document, { clients, encode });
   }
 
   async ask(document: string, stateVector: Uint8Array, purpose: Purpose): Promise<boolean> {
@@ -156,22 +150,31 @@ export class RedisCluster implements Cluster {
       });
       if (heard !== LOST) this.#untold.delete(document);
       // This instance is one of those who hear it.
-      if (purpose !== 'checking' && heard > 1) await this.#questions.allHave(id, heard - 1);
-      // Who had it open may have closed it before it could be asked.
-      isComplete = heard > 1 || (heard === 1 && (purpose === 'checking' || this.#neighbours.count === 0));
+      if (purpose === 'checking') isComplete = heard >= 1;
+      else if (heard > 1) isComplete = await this.#questions.allHave(id, heard - 1);
+      else isComplete = heard === 1 && purpose === 'joining' && this.#isAlone;
     };
     await withDeadline(asking(), ANSWERS_MS);
     this.#questions.close(id);
-    return isComplete;
+    // Who has nothing that a state vector shows may have a deletion; and who had that may have closed the document since.
+    return isComplete && purpose !== 'returning';
+  }
+
+  /** Whether nobody can have closed a document just now. */
+  get #isAlone(): boolean {
+    return this.#neighbours.count === 0 && performance.now() - this.#accompaniedAt > ALONE_MS;
   }
 
   committed(sequence: number): void {
-    this.#committed = sequence;
-    if (this.#tellTimer === undefined) this.#tellCommittedLater();
+    this.#watermark.rise(sequence);
   }
 
   refused(): void {
     this.#term += 1;
+  }
+
+  stored(document: string): void {
+    void this.#publish(this.#channels.ofDocument(document), { kind: 'stored', document });
   }
 
   damaged(document: string): void {
@@ -189,9 +192,9 @@ export class RedisCluster implements Cluster {
   async close(): Promise<void> {
     this.#isClosed = true;
     clearInterval(this.#heartbeat);
-    clearTimeout(this.#tellTimer);
+    this.#watermark.close();
     // What is committed by now its clients may be told by others.
-    this.#tellCommitted();
+    this.#watermark.tell();
     await withDeadline(this.#publish(this.#channels.all, { kind: 'left' }), ANSWERS_MS);
     this.#channels.close();
   }
@@ -227,35 +230,11 @@ export class RedisCluster implements Cluster {
   #sayThatItIsThere(): void {
     this.#beat += 1;
     this.#beatAt = performance.now();
-    this.#tellCommitted();
-  }
-
-  /** Others have edited a document, and wait for what they have been told of it. */
-  #isWaitedFor(sequence: number): void {
-    if (sequence <= this.#toldCommitted) return;
-    this.#waitedFor = Math.max(this.#waitedFor, sequence);
-    clearTimeout(this.#tellTimer);
-    this.#tellTimer = undefined;
-    this.#tellCommittedLater();
-  }
-
-  #tellCommittedLater(): void {
-    const isNews = () => this.#toldCommitted < Math.min(this.#relayed, this.#committed);
-    if (!isNews()) return;
-    const pause = this.#waitedFor > this.#toldCommitted ? WAITED_FOR_MS : COMMITTED_MS;
-    this.#tellTimer = setTimeout(
-      () => {
-        this.#tellTimer = undefined;
-        if (isNews()) this.#tellCommitted();
-      },
-      Math.max(0, this.#toldAt + pause - performance.now()),
-    );
+    this.#watermark.tell();
   }
 
   #tellCommitted(): void {
-    this.#toldAt = performance.now();
-    this.#toldCommitted = this.#committed;
-    const standing = { life: this.#life, sequence: this.#committed, beat: this.#beat };
+    const standing = { life: this.#life, sequence: this.#watermark.committed, beat: this.#beat };
     void this.#publish(this.#channels.all, { kind: 'committed', ...standing });
   }
 
@@ -287,6 +266,7 @@ export class RedisCluster implements Cluster {
     this.#channels.recovered();
     this.#metrics.redisReconnects.inc();
     this.#log.info('Redis is there');
+    this.#tellUntoldPeople();
     this.#events?.reconnected();
   }
 
@@ -298,6 +278,7 @@ export class RedisCluster implements Cluster {
 
   /** Or is silent: what it has said counts on, should it be back. */
   #hasEnded(instance: string): void {
+    this.#accompaniedAt = performance.now();
     for (const log of this.#committedBy.keys())
       if (log.startsWith(`${instance}/`)) this.#committedBy.delete(log);
     this.#events?.left(instance);
@@ -338,7 +319,10 @@ export class RedisCluster implements Cluster {
         events.presence(message.document, message.presence, instance);
         break;
       case 'missed':
-        events.missed(message.document);
+        events.missed(message.document, instance);
+        break;
+      case 'stored':
+        events.stored(message.document);
         break;
       case 'committed':
         this.#hasCommitted({ log: `${instance}/${message.life}`, sequence: message.sequence }, events);
@@ -365,15 +349,15 @@ export class RedisCluster implements Cluster {
     const isTooLarge = update.byteLength === TOO_LARGE.byteLength;
     if (!isTooLarge) events.updated(document, update, { log, sequence });
     this.#hasCommitted({ log, sequence: committed }, events, sequence);
-    this.#isWaitedFor(this.#rooms.relayed(document));
-    if (this.#rooms.hasMissed(document, instance, count) || isTooLarge) events.missed(document);
+    this.#watermark.waitedFor(this.#rooms.relayed(document));
+    if (this.#rooms.hasMissed(document, instance, count) || isTooLarge) events.missed(document, null);
   }
 
   #receiveQuestion(message: MessageOf<'question'>, instance: string, events: ClusterEvents): void {
     const { document, id, stateVector } = message;
     const purpose = PURPOSES[message.purpose] ?? 'comparing';
     if (purpose === 'joining') this.#rooms.isWhole(document, instance, message.count);
-    else if (this.#rooms.isBehind(document, instance, message.count)) events.missed(document);
+    else if (this.#rooms.isBehind(document, instance, message.count)) events.missed(document, null);
     const answer = events.asked(document, stateVector, purpose);
     const channel = this.#channels.ofInstance(instance);
     const what = { document, count: this.#rooms.count(document), id };
@@ -381,19 +365,18 @@ export class RedisCluster implements Cluster {
       if (purpose !== 'checking') void this.#publish(channel, { kind: 'pass', ...what });
       return;
     }
-    this.#relayed = Math.max(this.#relayed, answer.sequence);
+    this.#watermark.relayed(answer.sequence);
     // Who opens a document is about to repeat what it has.
-    this.#isWaitedFor(answer.sequence);
-    const standing = { life: this.#life, committed: this.#committed };
+    this.#watermark.waitedFor(answer.sequence);
+    const standing = { life: this.#life, committed: this.#watermark.committed };
     void this.#publish(channel, { kind: 'answer', ...what, ...standing, ...answer });
   }
 
   #receivePass(message: MessageOf<'pass'>, instance: string, events: ClusterEvents): void {
     const { document, count, id } = message;
     // It has nothing that is new, or is opening the document; but may have told of a deletion that did not arrive.
-    if (this.#questions.answered(id, instance) !== 'returning')
-      this.#rooms.isWhole(document, instance, count);
-    else if (this.#rooms.isBehind(document, instance, count)) events.missed(document);
+    if (this.#questions.passed(id, instance) !== 'returning') this.#rooms.isWhole(document, instance, count);
+    else if (this.#rooms.isBehind(document, instance, count)) events.missed(document, null);
   }
 
   #receiveAnswer(message: MessageOf<'answer'>, instance: string, events: ClusterEvents): void {
@@ -416,21 +399,43 @@ export class RedisCluster implements Cluster {
     if (sequence > known || sequence >= since) events.committed({ log, sequence });
   }
 
-  #send(document: string, { update, sequence, presence }: Outgoing): void {
+  #send(document: string, { update, sequence, people }: Outgoing): void {
     const channel = this.#channels.ofDocument(document);
     if (update !== null) {
-      this.#relayed = Math.max(this.#relayed, sequence);
+      this.#watermark.relayed(sequence);
       const count = this.#rooms.countOne(document, sequence);
-      const standing = { life: this.#life, sequence, committed: this.#committed, sentAt: Date.now() };
+      const standing = {
+        life: this.#life,
+        sequence,
+        committed: this.#watermark.committed,
+        sentAt: Date.now(),
+      };
       this.#metrics.relays.inc();
-      void this.#tellUpdate(channel, { kind: 'updates', document, count, ...standing, update });
+      void this.#tell(channel, { kind: 'updates', document, count, ...standing, update });
     }
-    if (presence !== null) void this.#publish(channel, { kind: 'presence', document, presence });
+    if (people !== null) void this.#tellPeople(document, people);
   }
 
-  async #tellUpdate(channel: string, message: MessageOf<'updates'>): Promise<void> {
+  async #tell(channel: string, message: MessageOf<'updates'> | MessageOf<'presence'>): Promise<number> {
     const heard = await this.#publish(channel, message);
     if (heard === LOST && this.#untold.size < MOST_UNTOLD) this.#untold.add(message.document);
+    return heard;
+  }
+
+  /** Those who leave meanwhile are not told of by the comparison that follows. */
+  async #tellPeople(document: string, people: People): Promise<void> {
+    const presence = people.encode([...people.clients]);
+    if (presence === null) return;
+    const channel = this.#channels.ofDocument(document);
+    const heard = await this.#tell(channel, { kind: 'presence', document, presence });
+    if (heard !== LOST || !this.#rooms.has(document)) return;
+    const clients = new Set([...(this.#untoldPeople.get(document)?.clients ?? []), ...people.clients]);
+    this.#untoldPeople.set(document, { ...people, clients });
+  }
+
+  #tellUntoldPeople(): void {
+    for (const [document, people] of this.#untoldPeople) this.#outbox.addPeople(document, people);
+    this.#untoldPeople.clear();
   }
 
   /** @returns how many have heard it, {@link LOST} when it was not sent. Does not reject. */

@@ -11,7 +11,7 @@ const FOLLOW_MS = 1_000;
 /**
  * Reading begins this long before it was noticed that they cannot be: Redis is taken for away after 3 s, an instance for dead after
  * 7 s, and who is there is looked up every 5 s. And so it does for a document that was opened meanwhile: what was committed between
- * its loading and now has been read without it.
+ * its loading and now has been read without it. One that takes longer to load has the place from before that kept.
  */
 const OVERLAP_MS = 20_000;
 /** Updates that are taken in before others have their turn. */
@@ -23,6 +23,8 @@ export interface LogFollowerOptions {
   readonly reader: LogReader;
   /** Names of the documents that are open. */
   readonly documents: () => string[];
+  /** Since when the oldest of those is being loaded that are not open yet (milliseconds of `performance.now()`); else `Infinity`. */
+  readonly loadingSince: () => number;
   /** Names of those of which others may have committed what they did not tell. */
   readonly behind: () => string[];
   /** Told when that has been read. */
@@ -100,8 +102,11 @@ export class LogFollower {
         log.info(isApart ? 'what other instances commit is read from Postgres' : 'other instances are heard');
       }
       if (this.#places.length === 0) return;
+      // One that is open by now was loading until after the last reading.
+      const needed = Math.min(now - OVERLAP_MS, this.#options.loadingSince());
       if (isApart) await this.#follow();
       else await this.#readBehind();
+      this.#forgetPlaces(needed);
     } catch (error) {
       // Health and commits say loudly that the database is away; nothing is missed by reading later.
       log.debug({ err: messageOf(error) }, 'what other instances commit cannot be read');
@@ -113,8 +118,12 @@ export class LogFollower {
     this.#beatAt = now;
     this.#neighbours = names;
     this.#places.push({ at: now, place });
-    const firstKept = this.#places.findLastIndex(({ at }) => at <= now - OVERLAP_MS);
-    if (firstKept > 0) this.#places = this.#places.slice(firstKept);
+  }
+
+  /** Those before the last one that is as old as this. */
+  #forgetPlaces(neededSince: number): void {
+    const first = this.#places.findLastIndex(({ at }) => at <= neededSince);
+    if (first > 0) this.#places = this.#places.slice(first);
   }
 
   async #follow(): Promise<void> {

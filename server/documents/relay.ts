@@ -23,6 +23,8 @@ const COMPARE_MS = 10_000;
 const COMPARE_AGAIN_MS = 1_000;
 /** How often what others may have committed is read, a second apart: the last of it may be on its way to Postgres. */
 const READINGS = 2;
+/** And where it was too large to be told. */
+const READINGS_OF_LARGE = 30;
 /** When Redis is back all documents are compared, over this time. */
 const COMPARE_ALL_MS = 2_000;
 /** The others answer within a second, and tell of their people when the turn ends. */
@@ -61,7 +63,7 @@ export class Relay implements ClusterEvents {
   readonly #hub: RelayHub;
   /** Documents that hold what another instance has brought and nobody has confirmed. */
   readonly #unconfirmed = new Set<OpenDocument>();
-  /** Documents that were changed, here or elsewhere, since they were compared. */
+  /** Documents that were changed here since they were compared: who has told of a change asks whether it was heard. */
   readonly #changed = new Set<OpenDocument>();
   /** Documents of which others may have committed what they did not tell, and how often they are still to be read. */
   readonly #behind = new Map<OpenDocument, number>();
@@ -125,6 +127,12 @@ export class Relay implements ClusterEvents {
     this.#cluster.damaged(name);
   }
 
+  /** A document was stored with its first content, which those who have it open lack. */
+  tellStored(name: string, update: Uint8Array): void {
+    this.takeCommitted([{ document: name, update }]);
+    this.#cluster.stored(name);
+  }
+
   /** Tells the others of those who are connected here. */
   tellPresence(open: OpenDocument, ids: number[]): void {
     if (ids.length === 0) return;
@@ -182,7 +190,7 @@ export class Relay implements ClusterEvents {
   answered(name: string, { update, presence }: Answer, position: LogPosition, instance: string): void {
     const open = this.#hub.opened(name);
     if (update.byteLength > 0) this.updated(name, update, position);
-    else if (open !== undefined) this.#behind.set(open, READINGS);
+    else if (open !== undefined) this.#isBehind(open, READINGS_OF_LARGE);
     open?.presence.replaceRelayed(presence, instance);
   }
 
@@ -190,11 +198,17 @@ export class Relay implements ClusterEvents {
     this.#hub.opened(name)?.presence.receiveRelayed(presence, instance);
   }
 
-  missed(name: string): void {
+  missed(name: string, closedBy: string | null): void {
     const open = this.#hub.opened(name);
     if (open === undefined) return;
+    if (closedBy !== null) open.presence.forgetInstance(closedBy);
     this.#hub.metrics.gaps.inc();
     this.#compare(open);
+  }
+
+  stored(name: string): void {
+    const open = this.#hub.opened(name);
+    if (open !== undefined) this.#isBehind(open);
   }
 
   committed(position: LogPosition): void {
@@ -213,8 +227,12 @@ export class Relay implements ClusterEvents {
     this.#hub.writeAgain(name);
   }
 
+  /** What it committed last it may not have told. */
   left(instance: string): void {
-    for (const { presence } of this.#hub.documents()) presence.forgetInstance(instance);
+    for (const open of this.#hub.documents()) {
+      open.presence.forgetInstance(instance);
+      this.#isBehind(open);
+    }
   }
 
   returned(): void {
@@ -291,6 +309,11 @@ export class Relay implements ClusterEvents {
     });
   }
 
+  /** Others may have committed what they did not tell: it is read from the database, so many times. */
+  #isBehind(open: OpenDocument, readings = READINGS): void {
+    this.#behind.set(open, Math.max(readings, this.#behind.get(open) ?? 0));
+  }
+
   #compareChanged(): void {
     // Does not reject.
     this.#forEachOpen(COMPARE_MS / 2, (open) => void this.#check(open), this.#changed);
@@ -324,7 +347,7 @@ export class Relay implements ClusterEvents {
     const stateVector = Y.encodeStateVector(open.document);
     const isComplete = await this.#cluster.ask(open.name, stateVector, purpose);
     const isOpen = this.#hub.opened(open.name) === open;
-    if (!isComplete && isOpen && purpose !== 'checking') this.#behind.set(open, READINGS);
+    if (!isComplete && isOpen) this.#isBehind(open);
     return isComplete;
   }
 }

@@ -32,6 +32,7 @@ const MESSAGES: Message[] = [
   { kind: 'committed', life: '.1', sequence: 9, beat: 10 },
   { kind: 'damaged', document: 'a' },
   { kind: 'missed', document: 'a' },
+  { kind: 'stored', document: 'a' },
   { kind: 'revoked' },
   { kind: 'disconnect', document: '', user: 'alice' },
   { kind: 'left' },

@@ -217,51 +217,59 @@ describe.each(BALANCERS)('%s', (kind) => {
     await connectYWebsocket(url, 'metrics').synced();
   });
 
-  test('[Z5] when an instance is killed its editors go on at the other one, and everything is acknowledged and stored', async () => {
-    const { storage, servers, url } = await startInstances(kind);
-    // Two people in one document, once with its slash as it is; and one on each of two Hocuspocus sockets.
-    const together = [
-      connectYWebsocket(url, 'deploy/notes', { acks: true }),
-      connectYWebsocket(url, encodeURIComponent('deploy/notes'), { acks: true }),
-    ];
-    const everybody = [...together, connectHocuspocus(url, 'deploy/one')];
-    const type = async (words: string) => {
-      for (const [index, { doc }] of everybody.entries()) {
-        doc.getText('content').insert(0, `${words} of ${index}; `);
+  test.for([
+    ['killed', 'SIGKILL'],
+    ['stopped', 'SIGTERM'],
+  ] as const)(
+    '[Z5] when an instance is %s its editors go on at the other one, and everything is acknowledged and stored',
+    { timeout: 60_000 },
+    async ([, signal]) => {
+      const { storage, servers, url } = await startInstances(kind);
+      // Two people in one document, once with its slash as it is; and one on each of two Hocuspocus sockets.
+      const together = [
+        connectYWebsocket(url, 'deploy/notes', { acks: true }),
+        connectYWebsocket(url, encodeURIComponent('deploy/notes'), { acks: true }),
+      ];
+      const everybody = [...together, connectHocuspocus(url, 'deploy/one')];
+      const type = async (words: string) => {
+        for (const [index, { doc }] of everybody.entries()) {
+          doc.getText('content').insert(0, `${words} of ${index}; `);
+        }
+      };
+      await Promise.all(everybody.map((client) => client.synced()));
+      everybody.push(connectHocuspocus(url, 'deploy/two'));
+      await everybody.at(-1)?.synced();
+      await type('before');
+      await Promise.all(everybody.map((client) => client.saved()));
+      const here = await Promise.all(servers.map((server) => socketsOf(server, 'y-websocket')));
+      expect(here).toContain(0);
+      expect(here).toContain(2);
+      const [home, other] = here[0] === 2 ? servers : [servers[1], servers[0]];
+      for (const server of servers) expect(await socketsOf(server, 'hocuspocus')).toBe(1);
+
+      const gone = home.kill(signal, 30_000);
+      await type('meanwhile');
+      await Promise.all(together.map((client) => client.closed()));
+      await Promise.all(everybody.map((client) => client.saved(20_000)));
+      await gone;
+      await type('after');
+      await Promise.all(everybody.map((client) => client.saved()));
+
+      const [anna, ben] = together as [(typeof together)[0], (typeof together)[0]];
+      await anna.sees((doc) => textOf(doc) === textOf(ben.doc));
+      for (const words of ['before', 'meanwhile', 'after']) {
+        for (const index of [0, 1]) expect(textOf(anna.doc)).toContain(`${words} of ${index}; `);
       }
-    };
-    await Promise.all(everybody.map((client) => client.synced()));
-    everybody.push(connectHocuspocus(url, 'deploy/two'));
-    await everybody.at(-1)?.synced();
-    await type('before');
-    await Promise.all(everybody.map((client) => client.saved()));
-    const here = await Promise.all(servers.map((server) => socketsOf(server, 'y-websocket')));
-    expect(here).toContain(0);
-    expect(here).toContain(2);
-    const [home, other] = here[0] === 2 ? servers : [servers[1], servers[0]];
-    for (const server of servers) expect(await socketsOf(server, 'hocuspocus')).toBe(1);
-
-    await home.kill('SIGKILL');
-    await type('meanwhile');
-    await Promise.all(together.map((client) => client.closed()));
-    await Promise.all(everybody.map((client) => client.saved(20_000)));
-    await type('after');
-    await Promise.all(everybody.map((client) => client.saved()));
-
-    const [anna, ben] = together as [(typeof together)[0], (typeof together)[0]];
-    await anna.sees((doc) => textOf(doc) === textOf(ben.doc));
-    for (const words of ['before', 'meanwhile', 'after']) {
-      for (const index of [0, 1]) expect(textOf(anna.doc)).toContain(`${words} of ${index}; `);
-    }
-    expect(await socketsOf(other, 'y-websocket')).toBe(2);
-    expect(await socketsOf(other, 'hocuspocus')).toBe(2);
-    const database = await openStorage(storage);
-    const names = ['deploy/notes', 'deploy/notes', 'deploy/one', 'deploy/two'];
-    for (const [index, { doc }] of everybody.entries()) {
-      const stored = await rebuild(database, names[index] ?? '');
-      expect(stored === null ? null : textOf(stored)).toBe(textOf(doc));
-    }
-  }, 60_000);
+      expect(await socketsOf(other, 'y-websocket')).toBe(2);
+      expect(await socketsOf(other, 'hocuspocus')).toBe(2);
+      const database = await openStorage(storage);
+      const names = ['deploy/notes', 'deploy/notes', 'deploy/one', 'deploy/two'];
+      for (const [index, { doc }] of everybody.entries()) {
+        const stored = await rebuild(database, names[index] ?? '');
+        expect(stored === null ? null : textOf(stored)).toBe(textOf(doc));
+      }
+    },
+  );
 
   test('[Z6] a token in a URL is not in the log, and an instance that is away is not noticed', async () => {
     const away = `http://127.0.0.1:${await freePort()}`;
@@ -299,12 +307,19 @@ function withoutInstances(configuration: string): string {
   return configuration.replace(resolvers, '').replaceAll(server, '');
 }
 
+/** Milliseconds; the default of the setting. */
+const DRAIN_MS = 3_000;
+
 type Instance = Awaited<ReturnType<typeof spawnServer>>;
 
 /** Two real ones on one database, and nginx or HAProxy in front of them. */
 async function startInstances(kind: (typeof BALANCERS)[number]) {
   const storage = await createStorage('postgres');
-  const env = { REDIS_URL: inject('redisUrl'), REDIS_PREFIX: `deploy-${crypto.randomUUID()}` };
+  const env = {
+    DRAIN_MS: `${DRAIN_MS}`,
+    REDIS_URL: inject('redisUrl'),
+    REDIS_PREFIX: `deploy-${crypto.randomUUID()}`,
+  };
   const servers: [Instance, Instance] = [await spawnServer(storage, env), await spawnServer(storage, env)];
   const { url } = await startBalancer(kind, [servers[0].url, servers[1].url]);
   return { storage, servers, url };

@@ -215,6 +215,39 @@ test('[N4] who opens a document elsewhere gets what is not committed yet, too', 
   expect(textOf(await reader.ask())).toBe('not committed');
 });
 
+test('[N4] an instance that stands still keeps nobody waiting for what it has', async () => {
+  const options = await clusterOptions();
+  const here = await startInstance(options);
+  const frozen = await spawnInstance(options);
+  const [author] = (await peopleAt(frozen)) as [Client<unknown>];
+  type(author, 'committed');
+  await author.saved();
+  frozen.signal('SIGSTOP');
+  const since = performance.now();
+  const reader = await joinAs('hocuspocus', here.url, DOCUMENT);
+  expect(textOf(await reader.ask())).toBe('committed');
+  // It is missed by its heartbeats only after three.
+  expect(performance.now() - since).toBeLessThan(2_000);
+  frozen.signal('SIGCONT');
+});
+
+test('[N5] nothing is kept in Redis, so that one that is emptied is no loss', async () => {
+  const redis = await startRedisServer();
+  const [one, other] = (await startInstances(2, { redisUrl: [redis.url] })) as [TestServer, TestServer];
+  const [alice, bob] = (await peopleAt(one, other)) as [Client<unknown>, Client<unknown>];
+  type(alice, 'before ');
+  await sees(bob, 'before ');
+  const admin = new Redis(redis.url);
+  expect(await admin.dbsize()).toBe(0);
+  await admin.flushall();
+  await admin.script('FLUSH');
+  admin.disconnect();
+  type(alice, 'after');
+  await sees(bob, 'before after');
+  expect(await readiness(one.url)).toMatchObject({ code: 200, status: 'ready', redis: 'there' });
+  expect(await valueOf(other.url, 'indelible_gaps_repaired_total')).toBe(0);
+});
+
 test.for(['killed', 'frozen', 'cut'] as const)(
   '[N5] with Redis %s people go on at their instance, and are told what the others did when it is back',
   async (fault) => {
@@ -298,6 +331,31 @@ test('[N6] a deletion that never left its instance is made good', async () => {
   line.heal();
   await sees(bob, 'words', CONVERGED_MS);
   expect(await textIn(options)).toBe('words');
+});
+
+test('[N6] so is one whose instance has closed the document, while another has it, and sees nothing new', async () => {
+  const line = await startProxy(inject('redisUrl'));
+  const options = await clusterOptions();
+  const [one, third] = [await startInstance(options), await startInstance(options)];
+  const other = await startInstance({ ...options, redisUrl: [line.url] });
+  const [alice, bob, carol] = (await peopleAt(one, other, third)) as [
+    Client<unknown>,
+    Client<unknown>,
+    Client<unknown>,
+  ];
+  type(alice, 'some words');
+  for (const person of [bob, carol]) await sees(person, 'some words');
+  line.blackHole('down');
+  alice.doc.getText('content').delete(0, 5);
+  await alice.saved();
+  await sees(carol, 'words');
+  alice.destroy();
+  await documentsBecome(one.url, 0, 5_000);
+  // Before it is missed: then everything is read from Postgres for a while.
+  line.reset();
+  line.heal();
+  await sees(bob, 'words', CONVERGED_MS);
+  expect(textOf(carol.doc)).toBe('words');
 });
 
 function channelOf({ redisPrefix = '' }: ServerOptions): string {
@@ -433,6 +491,35 @@ test('[N8] the people of an instance that is killed are gone soon, and those of 
   frozen.signal('SIGCONT');
   await watcher.sees((view) => names(view) === '2', CONVERGED_MS);
   expect(watcher.view()[2]).toEqual({ at: frozen.url });
+});
+
+test('[N8] who leaves while their instance does not reach Redis is gone when it does', async () => {
+  const line = await startProxy(inject('redisUrl'));
+  const options = await clusterOptions();
+  const here = await startInstance(options);
+  const cut = await startInstance({ ...options, redisUrl: [line.url] });
+  const watcher = await joinPresence('hocuspocus', here.url, DOCUMENT);
+  const [alone, leaving, staying] = [
+    await joinPresence('y-websocket', cut.url, 'other'),
+    await joinPresence('y-websocket', cut.url, DOCUMENT),
+    await joinPresence('y-websocket', cut.url, DOCUMENT),
+  ];
+  const elsewhere = await joinPresence('hocuspocus', here.url, 'other');
+  alone.says(1, 1, {});
+  leaving.says(2, 1, {});
+  staying.says(3, 1, {});
+  await watcher.sees((view) => names(view) === '2,3');
+  await elsewhere.sees((view) => names(view) === '1');
+  line.retarget('redis://127.0.0.1:9');
+  line.reset();
+  await readinessBecomes(cut.url, { status: 'degraded' });
+  for (const { client } of [alone, leaving]) client.socket.terminate();
+  await documentsBecome(cut.url, 1, 5_000);
+  expect(names(watcher.view())).toBe('2,3');
+  line.retarget(inject('redisUrl'));
+  // Sooner than y-protocols lets go of them, which takes 30 s.
+  await watcher.sees((view) => names(view) === '3', 10_000);
+  await elsewhere.sees((view) => names(view) === '', 10_000);
 });
 
 test('[N10] access that is taken back, and connections that are closed, at one instance end at all', async () => {

@@ -12,12 +12,14 @@ import { ownPrefix } from '../helpers/instances.ts';
 import { valueOf } from '../helpers/metrics.ts';
 import { freePort } from '../helpers/ports.ts';
 import { readiness, readinessBecomes } from '../helpers/readiness.ts';
-import { startRedisServer } from '../helpers/redis.ts';
+import { type RedisServer, startRedisServer } from '../helpers/redis.ts';
 import { type ServerProcess, spawnServer } from '../helpers/server.ts';
 import { createStorage } from '../helpers/storage.ts';
 
 const run = promisify(execFile);
 
+/** Of a Redis Cluster. */
+const SLOTS = 16_384;
 /** Documents, so that channels are on several nodes. */
 const DOCUMENTS = 8;
 
@@ -57,39 +59,98 @@ async function typeInAll(pairs: Pair[], text: string, deadlineMs?: number): Prom
   }
 }
 
-test('[N11] the nodes of a Redis Cluster share the channels', async () => {
-  const args = ['--cluster-enabled', 'yes', '--cluster-node-timeout', '2000'];
-  const nodes = await Promise.all([1, 2, 3].map(() => startRedisServer(args)));
-  const admins = nodes.map(({ url }) => new Redis(url));
-  const [first] = admins as [Redis];
-  for (const [index, admin] of admins.entries()) {
-    const from = Math.floor((16_384 * index) / nodes.length);
-    const to = Math.floor((16_384 * (index + 1)) / nodes.length) - 1;
+/** Of a Redis Cluster, with a connection to ask it things. */
+interface Node {
+  readonly server: RedisServer;
+  readonly admin: Redis;
+}
+
+async function startNode(): Promise<Node> {
+  const server = await startRedisServer(['--cluster-enabled', 'yes', '--cluster-node-timeout', '2000']);
+  const admin = new Redis(server.url, { retryStrategy: () => null });
+  // Of one that is killed.
+  admin.on('error', () => {});
+  atTestEnd(async () => admin.disconnect());
+  return { server, admin };
+}
+
+/** Three masters that share the slots. */
+async function startRedisCluster(): Promise<[Node, Node, Node]> {
+  const nodes = await Promise.all([startNode(), startNode(), startNode()]);
+  for (const [index, { admin }] of nodes.entries()) {
+    const from = Math.floor((SLOTS * index) / nodes.length);
+    const to = Math.floor((SLOTS * (index + 1)) / nodes.length) - 1;
     await admin.call('CLUSTER', 'ADDSLOTSRANGE', from, to);
     await admin.call('CLUSTER', 'SET-CONFIG-EPOCH', index + 1);
   }
-  for (const { port, busPort } of nodes) await first.call('CLUSTER', 'MEET', '127.0.0.1', port, busPort);
-  for (const admin of admins) {
-    const info = () => admin.call('CLUSTER', 'INFO') as Promise<string>;
-    await vi.waitFor(
-      async () => expect(await info()).toMatch(/cluster_state:ok[^]*cluster_known_nodes:3/),
-      20_000,
-    );
-  }
-  const urls = nodes.map(({ url }) => url).join();
-  const [one, other] = await startPair({ REDIS_URL: urls, REDIS_CLUSTER: 'true' });
+  for (const { server } of nodes) await meet(nodes[0], server);
+  for (const node of nodes) await clusterBecomes(node, /cluster_state:ok[^]*cluster_known_nodes:3/);
+  return nodes;
+}
+
+async function meet({ admin }: Node, { port, busPort }: RedisServer): Promise<void> {
+  await admin.call('CLUSTER', 'MEET', '127.0.0.1', port, busPort);
+}
+
+async function clusterBecomes({ admin }: Node, expected: RegExp): Promise<void> {
+  await vi.waitFor(async () => expect(await admin.call('CLUSTER', 'INFO')).toMatch(expected), 20_000);
+}
+
+const addressOf = (nodes: Node[]) => ({
+  REDIS_URL: nodes.map(({ server }) => server.url).join(),
+  REDIS_CLUSTER: 'true',
+});
+
+/** How many channels have subscribers at each node. */
+function channelsAt(nodes: Node[]): Promise<number[]> {
+  return Promise.all(
+    nodes.map(async ({ admin }) => ((await admin.pubsub('SHARDCHANNELS')) as string[]).length),
+  );
+}
+
+test('[N11] the nodes of a Redis Cluster share the channels', async () => {
+  const nodes = await startRedisCluster();
+  const [one, other] = await startPair(addressOf(nodes));
   const pairs = await joinAll(one, other);
   await typeInAll(pairs, 'one');
   await typeInAll(pairs, 'two');
   expect(await valueOf(other.url, 'indelible_gaps_repaired_total')).toBe(0);
-  const published = await Promise.all(
-    admins.map(async (admin) => ((await admin.pubsub('SHARDCHANNELS')) as string[]).length),
-  );
+  const channels = await channelsAt(nodes);
   // Each has some, and together they have those of the documents, of all, and of two instances.
-  expect(Math.min(...published)).toBeGreaterThan(0);
-  expect(published.reduce((sum, count) => sum + count)).toBe(DOCUMENTS + 3);
-  for (const admin of admins) admin.disconnect();
+  expect(Math.min(...channels)).toBeGreaterThan(0);
+  expect(channels.reduce((sum, count) => sum + count)).toBe(DOCUMENTS + 3);
 });
+
+test.for(['killed', 'frozen'])(
+  '[N11] when a node of a Redis Cluster is %s, instances go on with its replica',
+  { timeout: 90_000 },
+  async (fault) => {
+    const masters = await startRedisCluster();
+    const [failing] = masters;
+    const replica = await startNode();
+    await meet(failing, replica.server);
+    await clusterBecomes(replica, /cluster_known_nodes:4/);
+    await replica.admin.call('CLUSTER', 'REPLICATE', (await failing.admin.call('CLUSTER', 'MYID')) as string);
+    const role = async () => ((await replica.admin.call('ROLE')) as [string, ...unknown[]]).slice(0, 4);
+    const isInStep = async () =>
+      expect(await role()).toEqual(['slave', '127.0.0.1', failing.server.port, 'connected']);
+    await vi.waitFor(isInStep, 20_000);
+
+    const [one, other] = await startPair(addressOf(masters));
+    const pairs = await joinAll(one, other);
+    await typeInAll(pairs, 'before');
+    const [channels] = await channelsAt([failing]);
+    expect(channels).toBeGreaterThan(0);
+    if (fault === 'killed') await failing.server.kill();
+    else failing.server.freeze();
+    await typeInAll(pairs, 'meanwhile', 20_000);
+    await vi.waitFor(async () => expect((await role())[0]).toBe('master'), 20_000);
+    for (const { url } of [one, other]) await readinessBecomes(url, { status: 'ready', redis: 'there' });
+    await vi.waitFor(async () => expect(await channelsAt([replica])).toEqual([channels]), 20_000);
+    await typeInAll(pairs, 'after');
+    if (fault === 'frozen') failing.server.thaw();
+  },
+);
 
 test('[N11] when the master fails that Sentinels know, instances go on with the next one', async () => {
   const master = await startRedisServer();

@@ -6,6 +6,7 @@ import { readMetrics, valueOf } from '../helpers/metrics.ts';
 import { freePort } from '../helpers/ports.ts';
 import { family, signal } from '../helpers/process-table.ts';
 import { startNode } from '../helpers/processes.ts';
+import { startProxy } from '../helpers/proxy.ts';
 import { type ServerProcess, spawnServer } from '../helpers/server.ts';
 import { type Storage, createStorage, environmentOf, openStorage, rebuild } from '../helpers/storage.ts';
 
@@ -102,6 +103,26 @@ test.each([
 function redisAnywhere(): Record<string, string> {
   return { REDIS_URL: 'redis://127.0.0.1:9' };
 }
+
+test('[N14] they stop with 0 when they are told to before they serve', async () => {
+  const storage = await createStorage('postgres');
+  const line = await startProxy('databaseUrl' in storage ? storage.databaseUrl : '');
+  // Nobody answers, and they wait.
+  line.blackHole();
+  const port = `${await freePort()}`;
+  const settings = {
+    ...environmentOf({ databaseUrl: line.url }),
+    ...redis(),
+    PORT: port,
+    WORKERS: `${WORKERS}`,
+  };
+  const server = await startNode(['server/main.ts', 'serve'], { env: settings });
+  await vi.waitFor(() => expect(family(server.pid)).toHaveLength(WORKERS + 1), 10_000);
+  // When they have what tells them to stop.
+  await vi.waitUntil(() => line.count >= WORKERS, 20_000);
+  expect(await server.kill('SIGTERM', 20_000)).toEqual({ code: 0, signal: null });
+  expect(server.stderr).toEqual([]);
+});
 
 test('[N14] when the port is taken all end, with 1 and the reason', async () => {
   const storage = await createStorage('postgres');
