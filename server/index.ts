@@ -3,5 +3,14 @@ export { createServer, type CloseResult, type Server, type ServerOptions } from 
 export { IndelibleError, type ErrorCode } from './errors.ts';
 export type { AccessRequest, Authorize, Grant } from './auth/grant.ts';
 export type { RevocationRequest } from './auth/revocations.ts';
-export type { OnLoad } from './documents/on-load.ts';
+export type { DocumentCopy, Json, RootType } from './documents/content.ts';
+export type {
+  ChangeOptions,
+  DocumentChange,
+  DocumentList,
+  DocumentListener,
+  Documents,
+  ListOptions,
+} from './documents/documents.ts';
+export type { FirstContent, OnLoad } from './documents/on-load.ts';
 export type { SettingOptions } from './config.ts';

@@ -16,9 +16,11 @@ import {
   type Settings,
 } from './config.ts';
 import { IndelibleError } from './errors.ts';
+import type { Documents } from './documents/documents.ts';
 import { Hub, type HubLimits } from './documents/hub.ts';
 import { LogFollower } from './documents/log-follower.ts';
 import type { OnLoad } from './documents/on-load.ts';
+import { ProgramDocuments } from './documents/program-documents.ts';
 import { Revoker } from './documents/revoker.ts';
 import { Http } from './gateway/http.ts';
 import { Sockets } from './gateway/sockets.ts';
@@ -29,6 +31,7 @@ import { createLog, type Log } from './log.ts';
 import { Metrics } from './metrics.ts';
 import { DatabaseProbe } from './storage/database-probe.ts';
 import { openDatabase, type Database } from './storage/database.ts';
+import { DocumentIndex } from './storage/document-index.ts';
 import { DocumentStore } from './storage/document-store.ts';
 import { InstanceRegistry } from './storage/instance-registry.ts';
 import { LogReader } from './storage/log-reader.ts';
@@ -60,6 +63,8 @@ export interface CloseResult {
 
 /** A collaborative editing server. */
 export interface Server {
+  /** Documents, for this program. */
+  readonly documents: Documents;
   /**
    * Starts listening.
    * @returns the port, and the address to open in a browser
@@ -159,6 +164,7 @@ function assemble(settings: Settings, options: ServerOptions, database: Database
           registry: new InstanceRegistry(database.queries, cluster.instance),
           reader: new LogReader(database.queries),
           documents: () => [...hub.documents()].map(({ name }) => name),
+          loadingSince: () => hub.loadingSince,
           behind: () => hub.relay.behind(),
           caughtUp: (documents) => hub.relay.caughtUp(documents),
           onCommitted: (updates) => hub.relay.takeCommitted(updates),
@@ -187,9 +193,16 @@ function assemble(settings: Settings, options: ServerOptions, database: Database
     isDraining: () => isDraining,
   });
   const probe = new DatabaseProbe(database);
+  const isDatabaseThere = async () => !updateLog.isFailing && (await probe.answers());
+  const documents = new ProgramDocuments({
+    hub,
+    store,
+    index: new DocumentIndex(database.queries),
+    isDatabaseThere,
+  });
   const health = {
     isDraining: () => isDraining,
-    isDatabaseThere: async () => !updateLog.isFailing && (await probe.answers()),
+    isDatabaseThere,
     redis: () => {
       if (settings.redisUrl === undefined) return 'not configured';
       return cluster.isThere ? 'there' : 'away';
@@ -226,6 +239,7 @@ function assemble(settings: Settings, options: ServerOptions, database: Database
   };
   let closing: Promise<CloseResult> | undefined;
   return {
+    documents,
     listen: async () => {
       await revoker.start();
       await follower?.start();

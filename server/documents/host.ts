@@ -26,6 +26,9 @@ const KEYED_BY_CLIENTS = [
   'hookPayloads',
 ] as const;
 
+/** Hocuspocus wants a request for each connection; no hook of ours reads it, so one light object serves all. */
+export const NO_REQUEST = { url: 'http://localhost/', headers: new Headers() } as Request;
+
 /** A refusal that Hocuspocus sends to the client as the reason. Without a message, or it would print one. */
 export class Refusal extends Error {
   readonly reason: string;
@@ -93,12 +96,27 @@ export class Host extends Hocuspocus {
   override async createDocument(...args: Parameters<Hocuspocus['createDocument']>): Promise<Document> {
     const [name] = args;
     for (let gone; (gone = this.#options.retiring(name)) !== undefined;) await gone;
-    this.#pins.set(name, (this.#pins.get(name) ?? 0) + 1);
+    this.#pin(name);
     try {
       return await super.createDocument(...args);
     } finally {
       setImmediate(() => this.#unpin(name));
     }
+  }
+
+  /**
+   * Has a document in memory for a program. Hocuspocus's direct connections would keep it there for two seconds after their end.
+   * @returns what lets it go
+   * @throws {@link Refusal}
+   */
+  async pin(name: string): Promise<() => void> {
+    await this.createDocument(name, NO_REQUEST, '', { readOnly: false, isAuthenticated: true }, {});
+    this.#pin(name);
+    return () => this.#unpin(name);
+  }
+
+  #pin(name: string): void {
+    this.#pins.set(name, (this.#pins.get(name) ?? 0) + 1);
   }
 
   #unpin(name: string): void {

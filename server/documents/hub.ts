@@ -11,13 +11,21 @@ import { isTransient } from '../storage/sql-errors.ts';
 import { applyStored, type StoredDocument } from '../storage/stored-document.ts';
 import type { UpdateLog } from '../storage/update-log.ts';
 import type { Acks, Durable } from './acks.ts';
-import { Host, LoadAgain, Refusal, type ClientConnection, type Document, type Extension } from './host.ts';
-import type { OnLoad } from './on-load.ts';
+import { Hold, type HoldHub } from './hold.ts';
+import {
+  Host,
+  LoadAgain,
+  NO_REQUEST,
+  Refusal,
+  type ClientConnection,
+  type Document,
+  type Extension,
+} from './host.ts';
+import { firstUpdateOf, type OnLoad } from './on-load.ts';
 import { OpenDocument, type DocumentLimits } from './open-document.ts';
 import { Relay, type RelayHub } from './relay.ts';
 import { Session, type HubSocket, type SessionHub, type SessionLimits } from './session.ts';
 import { Turns } from './turns.ts';
-import { checkUpdate } from './update-check.ts';
 import { WaitingRoom } from './waiting-frames.ts';
 
 /** Pause between attempts to load a document while the database is away; doubled each time up to the maximum. */
@@ -51,7 +59,7 @@ interface SessionContext {
 }
 
 /** Where connections, documents and the update log meet. */
-export class Hub implements SessionHub, RelayHub {
+export class Hub implements SessionHub, RelayHub, HoldHub {
   readonly limits: HubLimits;
   readonly counts: Limits;
   readonly access: Access;
@@ -65,10 +73,12 @@ export class Hub implements SessionHub, RelayHub {
   readonly #documents = new Map<string, OpenDocument>();
   /** Acks that are due later, and of which document. */
   readonly #owed = new Map<Acks, OpenDocument>();
-  /** Being loaded. */
-  readonly #loading = new Set<string>();
+  /** Being loaded, and since when. */
+  readonly #loading = new Map<string, number>();
   /** Of these rows were set aside while they were being loaded. */
   readonly #damaged = new Set<string>();
+  /** Of programs. */
+  readonly #holds = new Set<Hold>();
   readonly #retiring = new Map<string, { gone: Promise<void>; resolve: () => void }>();
   #isClosed = false;
   #onEmpty: (() => void) | undefined;
@@ -110,6 +120,37 @@ export class Hub implements SessionHub, RelayHub {
     return this.#host.handleConnection(socket, NO_REQUEST, { session } satisfies SessionContext);
   }
 
+  /**
+   * Has a document in memory for a program, until it lets it go, or the document is rebuilt from storage.
+   * @throws {@link IndelibleError} why the document cannot be opened
+   */
+  async hold(name: string): Promise<Hold> {
+    while (!this.#isClosed) {
+      const unpin = await this.#pin(name);
+      const open = this.opened(name);
+      if (open !== undefined && !this.#isClosed) {
+        const hold: Hold = new Hold(this, open, () => {
+          this.#holds.delete(hold);
+          unpin();
+        });
+        this.#holds.add(hold);
+        return hold;
+      }
+      // It is being rebuilt; the next one waits for that.
+      unpin();
+    }
+    throw new IndelibleError('draining');
+  }
+
+  async #pin(name: string): Promise<() => void> {
+    try {
+      return await this.#host.pin(name);
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error;
+      throw new IndelibleError(codeOf(error.cause), undefined, { cause: error.cause });
+    }
+  }
+
   /** Ends the connections whose access has been taken back. */
   endRevoked(): void {
     for (const { name, document } of this.#documents.values()) {
@@ -139,6 +180,11 @@ export class Hub implements SessionHub, RelayHub {
 
   documents(): Iterable<OpenDocument> {
     return this.#documents.values();
+  }
+
+  /** Since when the oldest document is being loaded that is not open yet (milliseconds of `performance.now()`); else `Infinity`. */
+  get loadingSince(): number {
+    return Math.min(...this.#loading.values());
   }
 
   /** Writes an applied update to the log, and tells other instances. */
@@ -224,6 +270,7 @@ export class Hub implements SessionHub, RelayHub {
     for (const { context } of open.document.getConnections()) {
       (context as SessionContext).session.end('document_reset');
     }
+    for (const hold of this.#holds) if (hold.open === open) hold.lose();
     this.#host.unloadIfUnused(open.name);
   }
 
@@ -234,6 +281,9 @@ export class Hub implements SessionHub, RelayHub {
   async close(): Promise<void> {
     this.#isClosed = true;
     this.relay.close();
+    for (const hold of this.#holds) hold.release();
+    // Of documents that only programs have had nobody has left, at which it would be time.
+    this.#host.flushPendingStores();
     if (this.#documents.size > 0) await new Promise<void>((resolve) => (this.#onEmpty = resolve));
   }
 
@@ -288,7 +338,7 @@ export class Hub implements SessionHub, RelayHub {
   async #load(document: Document): Promise<void> {
     const stop = this.metrics.loadSeconds.startTimer();
     const { name } = document;
-    this.#loading.add(name);
+    this.#loading.set(name, performance.now());
     this.relay.join(name);
     try {
       const stored = (await this.#read(document.name)) ?? (await this.#create(document.name));
@@ -347,12 +397,7 @@ export class Hub implements SessionHub, RelayHub {
   async #firstContent(name: string): Promise<Uint8Array | null> {
     try {
       const content = (await this.#options.onLoad?.(name)) ?? null;
-      if (content === null) return null;
-      const update = content instanceof Uint8Array ? content : Y.encodeStateAsUpdate(content);
-      // What cannot be applied would be stored, set aside by the next load, and leave a document blank for good.
-      checkUpdate(update, this.limits.update);
-      Y.applyUpdate(new Y.Doc(), update);
-      return update;
+      return content === null ? null : firstUpdateOf(content, this.limits.update);
     } catch (error) {
       throw new IndelibleError('content_unavailable', messageOf(error), { cause: error });
     }
@@ -422,9 +467,6 @@ export class Hub implements SessionHub, RelayHub {
     if (this.#documents.size === 0) this.#onEmpty?.();
   }
 }
-
-/** Hocuspocus wants a request for each connection; no hook of ours reads it, so one light object serves all. */
-const NO_REQUEST = { url: 'http://localhost/', headers: new Headers() } as Request;
 
 function codeOf(error: unknown): IndelibleError['code'] {
   if (error instanceof IndelibleError) return error.code;

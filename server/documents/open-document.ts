@@ -126,6 +126,11 @@ export class OpenDocument {
     return { sequence: this.lastSequence, relayed: this.relayed.received };
   }
 
+  /** Whether there is anything in it, deleted or not. */
+  get hasContent(): boolean {
+    return this.document.store.clients.size > 0 || this.isWaitingForMore;
+  }
+
   /** Whether an update is kept aside because its predecessors are missing. */
   get isWaitingForMore(): boolean {
     const { store } = this.document;

@@ -43,10 +43,10 @@ export class DocumentStore {
   }
 
   /**
-   * Stores the first content of a document, unless it is stored already.
+   * Stores a document with its first content, if it is given any, unless it is stored already.
    * @returns whether this call stored it; of several instances that try at once, one does
    */
-  create(name: string, update: Uint8Array): Promise<boolean> {
+  create(name: string, update: Uint8Array | null): Promise<boolean> {
     return this.#pool.transaction(async (connection) => {
       const { rows } = await connection.query<{ id: string }>(
         'insert into indelible.documents (name) values ($1) on conflict (name) do nothing returning id',
@@ -54,6 +54,7 @@ export class DocumentStore {
       );
       const id = rows[0]?.id;
       if (id === undefined) return false;
+      if (update === null) return true;
       await connection.query(
         `insert into indelible.updates (document, created_at, checksum, update) values ($1, now(), $2, $3)`,
         [id, checksumOf(update), update],

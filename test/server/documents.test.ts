@@ -1,25 +1,12 @@
-import { afterEach, describe, expect, test, vi } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import * as Y from 'yjs';
-import { OpenDocument } from '../../server/documents/open-document.ts';
 import { connectHocuspocus, connectYWebsocket, hocuspocusSocket } from '../helpers/clients.ts';
 import { PROTOCOLS, joinAs, textOf, updateOf } from '../helpers/editor.ts';
 import { delivered, documentsBecome, valueOf } from '../helpers/metrics.ts';
 import { startPostgres } from '../helpers/postgres.ts';
 import { startServer } from '../helpers/server.ts';
 import { type Storage, createStorage, insertRows, openStorage, rebuild } from '../helpers/storage.ts';
-
-/** The check leaves no update that is known to make Yjs throw, so the next one is made to, after it was applied. */
-function throwOnNextApply(): void {
-  const spy = vi.spyOn(OpenDocument.prototype, 'apply');
-  const apply = spy.getMockImplementation();
-  spy.mockImplementationOnce(function (this: OpenDocument, ...args) {
-    apply?.apply(this, args);
-    throw new Error('thrown after the document was changed');
-  });
-}
-afterEach(() => {
-  vi.restoreAllMocks();
-});
+import { throwOnNextApply } from '../helpers/thrown.ts';
 
 async function query(storage: Storage, sql: string, parameters: unknown[] = []): Promise<void> {
   await (await openStorage(storage)).queries.query(sql, parameters);
