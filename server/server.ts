@@ -63,7 +63,7 @@ export interface CloseResult {
 
 /** A collaborative editing server. */
 export interface Server {
-  /** Documents, for this program. */
+  /** Documents, for this program; to be used once it listens. */
   readonly documents: Documents;
   /**
    * Starts listening.

@@ -22,6 +22,8 @@ const CONSTRUCTORS = { text: Y.Text, map: Y.Map, array: Y.Array, xml: Y.XmlFragm
  */
 export class DocumentCopy {
   readonly doc: Y.Doc;
+  /** In which roots get the types that they are read as: in a document they keep them. */
+  #read: Y.Doc | undefined;
 
   /** @param doc - one that nobody else uses */
   constructor(doc: Y.Doc) {
@@ -33,7 +35,7 @@ export class DocumentCopy {
    * some itself), XML as ProseMirror's JSON, maps and arrays as they are, bytes in base64, `null` for what JSON cannot say. A root of
    * which nothing is left is `null` if its type is not told.
    * @param types - what roots are, where it is known
-   * @throws {@link IndelibleError} `wrong_type` when a root is something else than told
+   * @throws {@link IndelibleError} `wrong_type` when a root cannot be what is told
    */
   json(types: Readonly<Record<string, RootType>> = {}): { readonly [root: string]: Json } {
     const names = new Set([...this.doc.share.keys(), ...Object.keys(types)]);
@@ -44,7 +46,7 @@ export class DocumentCopy {
 
   /**
    * One root as JSON, see {@link json}.
-   * @throws {@link IndelibleError} `wrong_type` when it is something else than told
+   * @throws {@link IndelibleError} `wrong_type` when it cannot be what is told
    */
   root(name: string, type?: RootType): Json {
     const root = this.#typed(name, type);
@@ -65,37 +67,63 @@ export class DocumentCopy {
   }
 
   #typed(name: string, type: RootType | undefined): Shared | null {
-    const raw = this.doc.share.get(name);
-    const found = raw === undefined ? undefined : typeOf(raw);
-    const known = type ?? found;
+    this.#read ??= copyOf(this.doc);
+    const found = this.#read.share.get(name);
+    const known = type ?? (found && typeOf(found));
     if (known === undefined) return null;
-    // Where a Y.XmlText has elements in it it looks like a fragment.
-    if (found !== undefined && found !== known && !(found === 'xml' && known === 'text'))
-      throw new IndelibleError('wrong_type', `the root holds ${found}`);
-    try {
-      return this.doc.get(name, CONSTRUCTORS[known]);
-    } catch (error) {
-      // It has been read as something else before.
-      throw new IndelibleError('wrong_type', undefined, { cause: error });
-    }
+    if (found !== undefined && !canBe(found, known)) throw new IndelibleError('wrong_type');
+    // It was read as something else before.
+    if (
+      found !== undefined &&
+      found.constructor !== Y.AbstractType &&
+      !(found instanceof CONSTRUCTORS[known])
+    )
+      this.#read = copyOf(this.doc);
+    return this.#read.get(name, CONSTRUCTORS[known]);
   }
+}
+
+function copyOf(doc: Y.Doc): Y.Doc {
+  const copy = new Y.Doc();
+  Y.applyUpdate(copy, Y.encodeStateAsUpdate(doc));
+  return copy;
+}
+
+/** What is left in the list of a root. */
+function contentsOf(root: Shared): Y.Item['content'][] {
+  const contents = [];
+  for (let item = root._start; item !== null; item = item.right)
+    if (!item.deleted) contents.push(item.content);
+  return contents;
 }
 
 /** What a root shows to be; `undefined` when nothing that is left of it says. */
 function typeOf(root: Shared): RootType | undefined {
-  if (root instanceof Y.XmlFragment) return 'xml';
-  if (root instanceof Y.Text) return 'text';
-  if (root instanceof Y.Array) return 'array';
-  if (root instanceof Y.Map) return 'map';
-  for (let item = root._start; item !== null; item = item.right)
-    if (!item.deleted) return listOf(item.content);
-  return root._map.size > 0 ? 'map' : undefined;
+  const contents = contentsOf(root);
+  if (contents.length === 0) return root._map.size > 0 ? 'map' : undefined;
+  if (contents.some(isOfText)) return 'text';
+  return contents.every((content) => content instanceof Y.ContentType && isXml(content.type))
+    ? 'xml'
+    : 'array';
 }
 
-function listOf(content: Y.Item['content']): RootType {
-  const isText = [Y.ContentString, Y.ContentFormat, Y.ContentEmbed].some((kind) => content instanceof kind);
-  if (isText) return 'text';
-  return content instanceof Y.ContentType && isXml(content.type) ? 'xml' : 'array';
+/** Types may lie in text, arrays and XML; a text may have attributes, which stand where a map has its values. */
+function canBe(root: Shared, type: RootType): boolean {
+  const contents = contentsOf(root);
+  switch (type) {
+    case 'text':
+      return contents.every((content) => isOfText(content) || content instanceof Y.ContentType);
+    case 'map':
+      return contents.length === 0;
+    case 'array':
+      return !contents.some(isOfText) && (contents.length > 0 || root._map.size === 0);
+    default:
+      return contents.every((content) => content instanceof Y.ContentType && isXml(content.type));
+  }
+}
+
+function isOfText(content: Y.Item['content']): boolean {
+  return [Y.ContentString, Y.ContentFormat, Y.ContentEmbed].some((kind) => content instanceof kind);
 }
 
 function isXml(type: Shared): boolean {
@@ -181,7 +209,11 @@ function textNode(text: string, attributes: Insertion['attributes']): Json {
   return { type: 'text', text, marks: Object.entries(attributes).map(markOf) };
 }
 
-function markOf([type, value]: [string, unknown]): Json {
+/** y-prosemirror adds a hash where marks of one kind overlap. */
+const HASH = /--[a-zA-Z0-9+/=]{8}$/;
+
+function markOf([name, value]: [string, unknown]): Json {
+  const type = name.replace(HASH, '');
   const attrs = jsonOf(value);
   const isPlain =
     attrs === true || (typeof attrs === 'object' && attrs !== null && Object.keys(attrs).length === 0);

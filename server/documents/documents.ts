@@ -35,14 +35,14 @@ export interface DocumentChange {
 }
 
 /** Is told of changes. */
-export type DocumentListener = (change: DocumentChange) => void;
+export type DocumentListener = (change: DocumentChange) => unknown;
 
 /**
  * Documents, for programs that run in the server's process. They see what people see, people see what they do at once, at every
  * instance, and what has resolved is committed.
  *
  * Every method rejects with an {@link IndelibleError}: `bad_name`; `database_unavailable` when the database is known to be away, and then
- * nothing was touched; `document_unavailable` when what is stored cannot be read.
+ * nothing was touched; `document_unavailable` when what is stored cannot be read; `draining` when the server closes.
  */
 export interface Documents {
   /**
@@ -71,13 +71,13 @@ export interface Documents {
   /**
    * Changes a document in one transaction: everybody who has it open, at whatever instance, sees the change at once. The document is created if
    * there is none.
-   * @param change - is given the live document, and is synchronous: what it does later is a transaction of its own, committed but
-   * not waited for. What it did before it threw stays, as in any transaction of Yjs.
+   * @param change - is given the live document. What a promise that it returns does before it is settled are transactions of their
+   * own, and waited for. What it did before it threw stays, as in any transaction of Yjs.
    * @returns what `change` returned, when everything is committed that the document held when it had
    * @throws what `change` throws; {@link IndelibleError} `bad_user`; `document_reset` when the document is dropped from memory before the
    * change is committed: then it may be lost
    */
-  transact<T>(name: string, change: (doc: Y.Doc) => T, options?: ChangeOptions): Promise<T>;
+  transact<T>(name: string, change: (doc: Y.Doc) => T, options?: ChangeOptions): Promise<Awaited<T>>;
 
   /**
    * Applies a Yjs update, as one that a client sends: checked, and kept where edits that it builds on are missing.
@@ -89,8 +89,8 @@ export interface Documents {
 
   /**
    * Tells of every change of a document from now on, whoever makes it, at whatever instance. Keeps the document in memory until it
-   * is ended by what this returns, or the server closes.
-   * @param listener - called synchronously; what it throws is logged
+   * is ended by what this returns, or the server closes, or the document cannot be opened again after it was rebuilt, which is logged.
+   * @param listener - called synchronously; what it throws, or its promise, is logged
    */
   subscribe(name: string, listener: DocumentListener): Promise<() => void>;
 }

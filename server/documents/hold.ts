@@ -35,6 +35,11 @@ export class Hold {
     this.#release = release;
   }
 
+  /** Whether it was let go, or lost. */
+  get isOver(): boolean {
+    return this.#isOver;
+  }
+
   /** Calls the listener, which must not throw, when the document is dropped from memory, or if it was. */
   whenLost(listener: () => void): void {
     if (this.#isLost) listener();

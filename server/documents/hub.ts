@@ -284,6 +284,8 @@ export class Hub implements SessionHub, RelayHub, HoldHub {
     for (const hold of this.#holds) hold.release();
     // Of documents that only programs have had nobody has left, at which it would be time.
     this.#host.flushPendingStores();
+    // Who waits for one that is dropped from memory need not wait any longer.
+    for (const { resolve } of this.#retiring.values()) resolve();
     if (this.#documents.size > 0) await new Promise<void>((resolve) => (this.#onEmpty = resolve));
   }
 
@@ -343,7 +345,9 @@ export class Hub implements SessionHub, RelayHub, HoldHub {
     try {
       const stored = (await this.#read(document.name)) ?? (await this.#create(document.name));
       if (stored !== null) await this.#fill(document, stored);
-      await this.relay.catchUp(this.#open(document, stored));
+      const open = this.#open(document, stored);
+      if (stored === null) await this.#readAgain(open);
+      await this.relay.catchUp(open);
       // What another instance has told of it is not in the database any more.
       if (this.#damaged.delete(name)) this.writeAgain(name);
       stop();
@@ -356,6 +360,15 @@ export class Hub implements SessionHub, RelayHub, HoldHub {
     } finally {
       this.#loading.delete(name);
     }
+  }
+
+  /** Somebody may have stored it since it was read, and found nobody here to tell. */
+  async #readAgain({ name }: OpenDocument): Promise<void> {
+    const stored = await this.#read(name);
+    if (stored === null) return;
+    const snapshots = stored.snapshot === null ? [] : [stored.snapshot];
+    const updates = [...snapshots, ...stored.tail.map(({ update }) => update)];
+    this.relay.takeCommitted(updates.map((update) => ({ document: name, update })));
   }
 
   async #fill(document: Document, stored: StoredDocument): Promise<void> {

@@ -1,4 +1,6 @@
 import * as Y from 'yjs';
+import { IndelibleError } from '../errors.ts';
+import { isTooDeep } from './nesting.ts';
 import { checkUpdate, type UpdateLimits } from './update-check.ts';
 
 /** First content of a document: a Y.Doc, or a Yjs update. */
@@ -13,7 +15,10 @@ export type OnLoad = (name: string) => Promise<FirstContent | null | undefined>;
  */
 export function firstUpdateOf(content: FirstContent, limits: UpdateLimits): Uint8Array {
   const update = content instanceof Uint8Array ? content : Y.encodeStateAsUpdate(content);
-  checkUpdate(update, limits);
-  Y.applyUpdate(new Y.Doc(), update);
+  const { hasTypes } = checkUpdate(update, limits);
+  const doc = new Y.Doc();
+  if (hasTypes && isTooDeep(doc, Y.decodeUpdate(update).structs))
+    throw new IndelibleError('bad_update', 'its types lie too deep within one another');
+  Y.applyUpdate(doc, update);
   return update;
 }

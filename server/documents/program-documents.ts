@@ -4,6 +4,7 @@ import { IndelibleError, messageOf } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { DocumentIndex } from '../storage/document-index.ts';
 import type { DocumentStore } from '../storage/document-store.ts';
+import { isTransient } from '../storage/sql-errors.ts';
 import { applyStored } from '../storage/stored-document.ts';
 import { DocumentCopy } from './content.ts';
 import type { ChangeOptions, DocumentList, DocumentListener, Documents, ListOptions } from './documents.ts';
@@ -18,7 +19,7 @@ const MAX_PAGE = 1_000;
 
 /** What documents need of the hub. */
 export interface DocumentHub {
-  readonly limits: { readonly update: UpdateLimits };
+  readonly limits: { readonly update: UpdateLimits; readonly document: { readonly documentBytes: number } };
   readonly log: Log;
   /** Whether nothing is committed at the moment. */
   readonly isFailing: boolean;
@@ -59,13 +60,15 @@ export class ProgramDocuments implements Documents {
   async exists(name: string): Promise<boolean> {
     refuseBadName(name);
     await this.#demandDatabase();
-    return this.#index.has(name);
+    return orUnavailable(this.#index.has(name));
   }
 
   async list({ prefix = '', cursor = '', limit = PAGE }: ListOptions = {}): Promise<DocumentList> {
     if (!Number.isInteger(limit) || limit < 1 || limit > MAX_PAGE) throw new IndelibleError('bad_limit');
     await this.#demandDatabase();
-    const names = await this.#index.names(prefix, cursor, limit + 1);
+    // No name has what Postgres cannot take.
+    if (`${prefix}${cursor}`.includes('\0')) return { names: [], cursor: null };
+    const names = await orUnavailable(this.#index.names(prefix, cursor, limit + 1));
     const page = names.slice(0, limit);
     return { names: page, cursor: names.length > limit ? (page.at(-1) ?? null) : null };
   }
@@ -77,20 +80,26 @@ export class ProgramDocuments implements Documents {
     refuseBadName(name);
     const update = content === undefined ? null : this.#firstUpdate(content);
     await this.#demandDatabase();
-    if (!(await this.#store.create(name, update))) throw new IndelibleError('document_exists');
+    if (!(await orUnavailable(this.#store.create(name, update)))) throw new IndelibleError('document_exists');
     if (update !== null) this.#hub.relay.tellStored(name, update);
   }
 
-  async transact<T>(name: string, change: (doc: Y.Doc) => T, options: ChangeOptions = {}): Promise<T> {
+  async transact<T>(
+    name: string,
+    change: (doc: Y.Doc) => T,
+    options: ChangeOptions = {},
+  ): Promise<Awaited<T>> {
     return this.#change(name, options, ({ document }, user) =>
       document.transact(() => change(document), originOf(user)),
     );
   }
 
   async applyUpdate(name: string, update: Uint8Array, options: ChangeOptions = {}): Promise<void> {
-    const shape = checkUpdate(update, this.#hub.limits.update);
+    // Its owner may write to it while this waits.
+    const bytes = update.slice();
+    const shape = checkUpdate(bytes, this.#hub.limits.update);
     await this.#change(name, options, (open, user) => {
-      const edit = open.weigh(update, shape);
+      const edit = open.weigh(bytes, shape);
       if (edit.refusal !== null) throw new IndelibleError(edit.refusal);
       const news = this.#apply(open, () => open.apply(edit, originOf(user)));
       if (news !== null) this.#hub.append(open, news, user);
@@ -107,19 +116,28 @@ export class ProgramDocuments implements Documents {
     name: string,
     { user = null }: { readonly user?: string | null | undefined },
     change: (open: OpenDocument, user: string | null) => T,
-  ): Promise<T> {
+  ): Promise<Awaited<T>> {
     refuseBadName(name);
     if (user !== null && !isUserId(user)) throw new IndelibleError('bad_user');
     // Who has it open need not ask the database whether it is there.
     if (this.#hub.opened(name) === undefined) await this.#demandDatabase();
     else if (this.#hub.isFailing) throw new IndelibleError('database_unavailable');
-    const hold = await this.#hub.hold(name);
+    const hold = await this.#hold(name);
     try {
-      const result = change(hold.open, user);
+      // What a promise of it does before it is settled is waited for, too, and its error is this one's.
+      const result = await change(hold.open, user);
       await hold.committed();
       return result;
     } finally {
       hold.release();
+    }
+  }
+
+  /** One that is not lost: who waited for the same document may have had it dropped, a moment ago. */
+  async #hold(name: string): Promise<Hold> {
+    for (;;) {
+      const hold = await this.#hub.hold(name);
+      if (!hold.isOver) return hold;
     }
   }
 
@@ -137,8 +155,11 @@ export class ProgramDocuments implements Documents {
   }
 
   #firstUpdate(content: FirstContent): Uint8Array {
+    const { update: limits, document } = this.#hub.limits;
     try {
-      return firstUpdateOf(content, this.#hub.limits.update);
+      const update = firstUpdateOf(content, limits).slice();
+      if (update.byteLength > document.documentBytes) throw new IndelibleError('document_too_large');
+      return update;
     } catch (error) {
       if (error instanceof IndelibleError) throw error;
       throw new IndelibleError('bad_update', messageOf(error), { cause: error });
@@ -148,20 +169,30 @@ export class ProgramDocuments implements Documents {
   /** Rows that cannot be applied are set aside, as when it is opened. */
   async #readStored(name: string): Promise<DocumentCopy | null> {
     for (;;) {
-      const stored = await this.#store.read(name);
+      const stored = await orUnavailable(this.#store.read(name));
       if (stored === null) return null;
       const doc = new Y.Doc();
       try {
         applyStored(doc, stored);
         return new DocumentCopy(doc);
       } catch (error) {
-        await this.#store.setAsideUnreadable(name, stored, error);
+        await orUnavailable(this.#store.setAsideUnreadable(name, stored, error));
       }
     }
   }
 
   async #demandDatabase(): Promise<void> {
     if (!(await this.#isDatabaseThere())) throw new IndelibleError('database_unavailable');
+  }
+}
+
+/** @throws {@link IndelibleError} `database_unavailable` when the database is away */
+async function orUnavailable<T>(work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    if (error instanceof IndelibleError || !isTransient(error)) throw error;
+    throw new IndelibleError('database_unavailable', undefined, { cause: error });
   }
 }
 

@@ -56,10 +56,13 @@ export class Subscription {
   }
 
   #tell(update: Uint8Array, doc: Y.Doc): void {
-    try {
-      this.#listener({ update, doc });
-    } catch (error) {
+    const failed = (error: unknown) =>
       this.#hub.log.error({ document: this.#name, err: error }, 'a listener of a document failed');
+    try {
+      const result = this.#listener({ update, doc });
+      if (result instanceof Promise) result.catch(failed);
+    } catch (error) {
+      failed(error);
     }
   }
 

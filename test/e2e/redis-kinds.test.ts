@@ -122,11 +122,14 @@ test('[N11] the nodes of a Redis Cluster share the channels', async () => {
 });
 
 test.for(['killed', 'frozen'])(
-  '[N11] when a node of a Redis Cluster is %s, instances go on with its replica',
+  '[N11] when a node of a Redis Cluster is %s that has documents, instances go on with its replica',
   { timeout: 90_000 },
   async (fault) => {
     const masters = await startRedisCluster();
-    const [failing] = masters;
+    const prefix = ownPrefix();
+    // Not the one that passes heartbeats on: ioredis 5.11 does not come back from that (README.md, Not there yet).
+    const slot = (await masters[0].admin.call('CLUSTER', 'KEYSLOT', `${prefix}/1#all`)) as number;
+    const failing = masters[(Math.floor((slot * masters.length) / SLOTS) + 1) % masters.length] as Node;
     const replica = await startNode();
     await meet(failing, replica.server);
     await clusterBecomes(replica, /cluster_known_nodes:4/);
@@ -136,7 +139,7 @@ test.for(['killed', 'frozen'])(
       expect(await role()).toEqual(['slave', '127.0.0.1', failing.server.port, 'connected']);
     await vi.waitFor(isInStep, 20_000);
 
-    const [one, other] = await startPair(addressOf(masters));
+    const [one, other] = await startPair({ ...addressOf(masters), REDIS_PREFIX: prefix });
     const pairs = await joinAll(one, other);
     await typeInAll(pairs, 'before');
     const [channels] = await channelsAt([failing]);

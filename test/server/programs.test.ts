@@ -118,6 +118,19 @@ test('[O2] what a change did before it threw stays, and the error comes through'
   expect((await server.documents.read(NAME))?.text()).toBe('half whole');
 });
 
+test('[O2] a promise of a change is waited for, and its error is the change’s', async () => {
+  const { server } = await startServer();
+  const change = server.documents.transact(NAME, async (doc) => {
+    await new Promise((resolve) => setImmediate(resolve));
+    append('later')(doc);
+    return 'done';
+  });
+  expect(await change).toBe('done');
+  expect((await server.documents.read(NAME))?.text()).toBe('later');
+  const failing = server.documents.transact(NAME, () => Promise.reject(new RangeError('of the program')));
+  await expect(failing).rejects.toThrow(new RangeError('of the program'));
+});
+
 test('[O2] a name or a user that is none is refused before anything is touched', async () => {
   const { server, url } = await startServer();
   const { documents } = server;
@@ -194,6 +207,39 @@ test('[O4] a document is created blank, and with what Yjs can apply only', async
   // It is stored, so that onLoad is not asked.
   await documents.transact(NAME, append('only this'));
   expect((await documents.read(NAME))?.text()).toBe('only this');
+});
+
+test('[O4] a document that is created while it is being opened is not blank in memory', async () => {
+  const waiting = Promise.withResolvers<null>();
+  const asked = Promise.withResolvers<void>();
+  const { server, url } = await startServer({
+    onLoad: () => {
+      asked.resolve();
+      return waiting.promise;
+    },
+  });
+  const alice = connectYWebsocket(url, NAME);
+  await asked.promise;
+  await server.documents.create(NAME, { content: updateOf('created') });
+  waiting.resolve(null);
+  await alice.sees((doc) => textOf(doc) === 'created');
+  expect((await server.documents.read(NAME))?.text()).toBe('created');
+});
+
+test('[O4] what is too deep, or too large, is not created', async () => {
+  const { server } = await startServer({ limitDocumentBytes: 10_000 });
+  const deep = new Y.Doc();
+  let parent = deep.getMap<unknown>('deep');
+  for (let level = 0; level < 600; level += 1) {
+    const child = new Y.Map<unknown>();
+    parent.set('in', child);
+    parent = child;
+  }
+  const { documents } = server;
+  await expect(documents.create(NAME, { content: deep })).rejects.toThrow(failure('bad_update'));
+  const large = updateOf('x'.repeat(20_000));
+  await expect(documents.create(NAME, { content: large })).rejects.toThrow(failure('document_too_large'));
+  expect(await documents.exists(NAME)).toBe(false);
 });
 
 test('[O5] stored documents are listed by prefix, in the order of their bytes, page by page', async () => {
@@ -306,11 +352,12 @@ test('[O8] when the database is known to be away nothing is touched, and it is s
 });
 
 test('[O8] a subscription holds up no shutdown, and afterwards nothing is begun', async () => {
-  const { server } = await startServer();
+  const { server, log } = await startServer();
   const listener = vi.fn<() => void>();
   await server.documents.subscribe(NAME, listener);
   await server.documents.transact(NAME, append('text'));
   expect(await server.close()).toEqual({ unwritten: [] });
+  expect(log.map(({ msg }) => msg)).not.toContain('stopped before everything was done');
   expect(listener).toHaveBeenCalledTimes(1);
   await expect(server.documents.transact(NAME, append('late'))).rejects.toThrow(IndelibleError);
 });
