@@ -110,16 +110,13 @@ function typeOf(root: Shared): RootType | undefined {
 /** Types may lie in text, arrays and XML; a text may have attributes, which stand where a map has its values. */
 function canBe(root: Shared, type: RootType): boolean {
   const contents = contentsOf(root);
-  switch (type) {
-    case 'text':
-      return contents.every((content) => isOfText(content) || content instanceof Y.ContentType);
-    case 'map':
-      return contents.length === 0;
-    case 'array':
-      return !contents.some(isOfText) && (contents.length > 0 || root._map.size === 0);
-    default:
-      return contents.every((content) => content instanceof Y.ContentType && isXml(content.type));
-  }
+  if (type === 'map') return contents.length === 0;
+  if (type === 'array') return !contents.some(isOfText) && (contents.length > 0 || root._map.size === 0);
+  const isPart = (content: Y.Item['content']) =>
+    type === 'text'
+      ? isOfText(content) || content instanceof Y.ContentType
+      : content instanceof Y.ContentType && isXml(content.type);
+  return contents.every(isPart);
 }
 
 function isOfText(content: Y.Item['content']): boolean {
