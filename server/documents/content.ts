@@ -30,6 +30,11 @@ export class DocumentCopy {
     this.doc = doc;
   }
 
+  /** Of a document that others use. */
+  static of(doc: Y.Doc): DocumentCopy {
+    return new DocumentCopy(copyOf(doc));
+  }
+
   /**
    * All roots by name: text as a list of insertions with their attributes (Quill's delta; as `delta` beside `attrs` where the text has
    * some itself), XML as ProseMirror's JSON, maps and arrays as they are, bytes in base64, `null` for what JSON cannot say. A root of
@@ -71,7 +76,8 @@ export class DocumentCopy {
     const found = this.#read.share.get(name);
     const known = type ?? (found && typeOf(found));
     if (known === undefined) return null;
-    if (found !== undefined && !canBe(found, known)) throw new IndelibleError('wrong_type');
+    if (type !== undefined && found !== undefined && !canBe(found, type))
+      throw new IndelibleError('wrong_type');
     // It was read as something else before.
     if (
       found !== undefined &&
@@ -163,8 +169,12 @@ interface Insertion {
   readonly attributes?: { readonly [name: string]: unknown };
 }
 
+function insertionsOf(text: Y.Text): Insertion[] {
+  return text.toDelta() as Insertion[];
+}
+
 function delta(text: Y.Text): Json {
-  const insertions = (text.toDelta() as Insertion[]).map(({ insert, attributes }) =>
+  const insertions = insertionsOf(text).map(({ insert, attributes }) =>
     attributes === undefined
       ? { insert: jsonOf(insert) }
       : { insert: jsonOf(insert), attributes: jsonOf(attributes) },
@@ -174,10 +184,9 @@ function delta(text: Y.Text): Json {
 }
 
 function plainText(text: Y.Text): string {
-  const insertions = (text.toDelta() as Insertion[]).map(({ insert }) => insert);
   // Of what is embedded, texts alone have something to say.
-  return insertions
-    .map((insert) =>
+  return insertionsOf(text)
+    .map(({ insert }) =>
       typeof insert === 'string' ? insert : insert instanceof Y.Text ? plainText(insert) : '',
     )
     .join('');
@@ -194,7 +203,7 @@ function xml(type: Y.XmlFragment): Json {
 }
 
 function textNodes(text: Y.XmlText): Json[] {
-  const nodes = (text.toDelta() as Insertion[]).map(({ insert, attributes }) =>
+  const nodes = insertionsOf(text).map(({ insert, attributes }) =>
     typeof insert === 'string' ? textNode(insert, attributes) : jsonOf(insert),
   );
   const own = attributesOf(text);

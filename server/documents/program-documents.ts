@@ -52,7 +52,8 @@ export class ProgramDocuments implements Documents {
   async read(name: string): Promise<DocumentCopy | null> {
     refuseBadName(name);
     const open = this.#hub.opened(name);
-    if (open !== undefined && (open.hasContent || (await this.exists(name)))) return copyOf(open.document);
+    if (open !== undefined && (open.hasContent || (await this.exists(name))))
+      return DocumentCopy.of(open.document);
     await this.#demandDatabase();
     return this.#readStored(name);
   }
@@ -198,12 +199,6 @@ async function orUnavailable<T>(work: Promise<T>): Promise<T> {
 
 function refuseBadName(name: string): void {
   if (!isDocumentName(name)) throw new IndelibleError('bad_name');
-}
-
-function copyOf(document: Y.Doc): DocumentCopy {
-  const copy = new Y.Doc();
-  Y.applyUpdate(copy, Y.encodeStateAsUpdate(document));
-  return new DocumentCopy(copy);
 }
 
 /** For Hocuspocus, and for the log. */

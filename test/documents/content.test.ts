@@ -195,6 +195,17 @@ describe('the type of a root', () => {
     });
   });
 
+  test('[O7] is never refused when nothing is told, also where clients have taken a root for different things', () => {
+    const [one, other] = [new Y.Doc(), new Y.Doc()];
+    one.getText('root').insert(0, 'text');
+    other.getArray('root').push([1]);
+    const copy = copyOf((doc) => {
+      for (const each of [one, other]) Y.applyUpdate(doc, Y.encodeStateAsUpdate(each));
+    });
+    expect(copy.json()).toEqual({ root: [{ insert: 'text' }] });
+    expect(() => copy.json({ root: 'text' })).toThrow(expect.objectContaining({ code: 'wrong_type' }));
+  });
+
   test('[O7] has to be told when nothing is left', () => {
     const copy = copyOf((doc) => {
       doc.getText('root').insert(0, 'gone');

@@ -22,6 +22,13 @@ export function typingOfAnna(): { base: Uint8Array; updates: Uint8Array[] } {
   return { base, updates };
 }
 
+/** A document as a client has it that is sent all of it. */
+export function sent(doc: Y.Doc | null): Y.Doc {
+  const copy = new Y.Doc();
+  if (doc !== null) Y.applyUpdate(copy, Y.encodeStateAsUpdate(doc));
+  return copy;
+}
+
 /** A document of Anna's, to be compared: everything that it holds, and what waits in it. */
 export function describeDocument(doc: Y.Doc) {
   const { pendingStructs, pendingDs } = doc.store;

@@ -1,13 +1,12 @@
 import { Document } from '@hocuspocus/server';
 import { expect, test } from 'vitest';
-import * as Y from 'yjs';
 import { scaled } from '../faults/run.ts';
 import { mutate, seedOf } from '../helpers/hostile.ts';
 import { randomOf } from '../helpers/random.ts';
 import { checkUpdate } from '../../server/documents/update-check.ts';
 import { OpenDocument } from '../../server/documents/open-document.ts';
 import { applyStored, findUnreadable, mergeStored } from '../../server/storage/stored-document.ts';
-import { describeDocument, typingOfAnna } from './anna.ts';
+import { describeDocument, sent, typingOfAnna } from './anna.ts';
 
 const DOCUMENTS = scaled(300, 20_000);
 const UPDATES_OF_A_DOCUMENT = 125;
@@ -89,13 +88,6 @@ class Kept {
 
 function opened(document: Document): OpenDocument {
   return new OpenDocument(document, null, { onUpdate() {}, onPresence() {}, limits: LIMITS });
-}
-
-/** As a client has it that is sent all of it. */
-function sent(doc: Y.Doc): Y.Doc {
-  const copy = new Y.Doc();
-  Y.applyUpdate(copy, Y.encodeStateAsUpdate(doc));
-  return copy;
 }
 
 test(

@@ -13,7 +13,7 @@ import type { RawClient } from '../helpers/raw-client.ts';
 import { type ServerProcess, spawnServer } from '../helpers/server.ts';
 import { type Storage, createStorage, openStorage, rebuild } from '../helpers/storage.ts';
 import { randomOf } from '../helpers/random.ts';
-import { ANNA, describeDocument, typingOfAnna } from './anna.ts';
+import { ANNA, describeDocument, sent, typingOfAnna } from './anna.ts';
 
 /** Mutations of each kind over each protocol: 2,000 of frames and 2,000 of updates in all, 100,000 in the long run. */
 const ROUNDS = scaled(1_000, 25_000);
@@ -214,11 +214,4 @@ async function openEqual(url: string, storage: Storage, lastSeen: Map<string, Y.
   }
   const names = rows.map(({ name }) => name);
   expect(names).toEqual(expect.arrayContaining([...lastSeen.keys(), ROOM]));
-}
-
-/** A document as a client has it that is sent all of it. */
-function sent(doc: Y.Doc | null): Y.Doc {
-  const copy = new Y.Doc();
-  if (doc !== null) Y.applyUpdate(copy, Y.encodeStateAsUpdate(doc));
-  return copy;
 }
