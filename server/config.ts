@@ -130,6 +130,11 @@ const table = {
     listOf(isProxyAddress, 'an address, a subnet, or loopback, linklocal, uniquelocal'),
     'proxies whose X-Forwarded-For says who the client is, as 10.0.0.0/8,loopback; else the address of the connection counts',
   ),
+  keepDeletedHours: setting(
+    'KEEP_DELETED_HOURS',
+    integer(0, 876_000).default(720),
+    'hours for which a deleted document can be restored; then what is stored of it is erased',
+  ),
   logLevel: setting(
     'LOG_LEVEL',
     z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),

@@ -27,6 +27,21 @@ const table = {
     text: 'the id of a user is 1 to 255 bytes of UTF-8 without control characters',
   },
   bad_limit: { status: 400, closeCode: 4400, text: 'a page of a list has 1 to 1,000 entries' },
+  bad_request: { status: 400, closeCode: 4400, text: 'the request is not one of the API' },
+  bad_method: { status: 405, closeCode: 4400, text: 'there is no such method here; see Allow' },
+  bad_media_type: {
+    status: 415,
+    closeCode: 4400,
+    text: 'the body is of a type that this request does not take',
+  },
+  bad_operation: { status: 422, closeCode: 4400, text: 'the operation cannot be done; nothing is changed' },
+  document_missing: { status: 404, closeCode: 4404, text: 'there is no such document' },
+  document_deleted: {
+    status: 404,
+    closeCode: 4404,
+    text: 'the document was deleted, or has another name now; only who restores or creates it opens the name again',
+  },
+  document_changed: { status: 412, closeCode: 4412, text: 'the document has moved on; read it again' },
   document_exists: { status: 409, closeCode: 4409, text: 'there is a document of this name already' },
   wrong_type: { status: 409, closeCode: 4409, text: 'the root of the document is of another type' },
   bad_path: { status: 404, closeCode: 4400, text: 'there is nothing at this path' },
@@ -34,7 +49,7 @@ const table = {
   token_expired: { status: 401, closeCode: 4401, text: 'the token has expired; get a new one' },
   auth_late: { status: 401, closeCode: 4401, text: 'no token came in time; see LIMIT_AUTH_MS' },
   forbidden: { status: 403, closeCode: 4403, text: 'the token does not allow this document' },
-  read_only: { status: 403, closeCode: 4403, text: 'the token allows reading only; the edit is not taken' },
+  read_only: { status: 403, closeCode: 4403, text: 'the token allows reading only' },
   revoked: { status: 403, closeCode: 4403, text: 'access was revoked after the token was issued' },
   forbidden_origin: {
     status: 403,
@@ -71,6 +86,13 @@ const table = {
     closeCode: 4413,
     text: 'too many edits wait for others that are missing; see LIMIT_PENDING_BYTES',
   },
+  body_too_large: { status: 413, closeCode: 4413, text: 'the body is larger than LIMIT_FRAME_BYTES' },
+  key_reused: {
+    status: 422,
+    closeCode: 4400,
+    text: 'another request has had this Idempotency-Key within a day',
+  },
+  too_many_requests: { status: 429, closeCode: 1013, text: 'there are too many requests; see Retry-After' },
   frame_too_large: { status: 413, closeCode: 4413, text: 'the frame is larger than LIMIT_FRAME_BYTES' },
   document_unavailable: {
     status: 503,
@@ -78,6 +100,12 @@ const table = {
     text: 'the stored document cannot be read; it is kept closed and untouched until an operator mends it',
   },
   database_unavailable: { status: 503, closeCode: 4503, text: 'the database does not answer; try again' },
+  commit_pending: {
+    status: 504,
+    closeCode: 4503,
+    text: 'the edit is live, and not committed yet; the same Idempotency-Key tells what becomes of it',
+  },
+  document_busy: { status: 503, closeCode: 1013, text: 'too many changes of the document wait; try again' },
   content_unavailable: {
     status: 503,
     closeCode: 4503,
@@ -128,6 +156,8 @@ export class IndelibleError extends Error {
   readonly code: ErrorCode;
   readonly status: number;
   readonly closeCode: number;
+  /** The table's text. */
+  readonly title: string;
   /** What was wrong this time, without the table's text. */
   readonly detail: string | undefined;
 
@@ -141,6 +171,7 @@ export class IndelibleError extends Error {
     this.code = code;
     this.status = status;
     this.closeCode = closeCode;
+    this.title = text;
     this.detail = detail;
   }
 }

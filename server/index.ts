@@ -3,9 +3,11 @@ export { createServer, type CloseResult, type Server, type ServerOptions } from 
 export { IndelibleError, type ErrorCode } from './errors.ts';
 export type { AccessRequest, Authorize, Grant } from './auth/grant.ts';
 export type { RevocationRequest } from './auth/revocations.ts';
+export type { ConnectionInfo } from './cluster/cluster.ts';
 export type { DocumentCopy, Json, RootType } from './documents/content.ts';
 export type {
   ChangeOptions,
+  CreateOptions,
   DocumentChange,
   DocumentList,
   DocumentListener,
@@ -13,4 +15,5 @@ export type {
   ListOptions,
 } from './documents/documents.ts';
 export type { FirstContent, OnLoad } from './documents/on-load.ts';
+export type { DocumentStatistics } from './storage/document-statistics.ts';
 export type { SettingOptions } from './config.ts';

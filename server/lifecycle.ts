@@ -42,3 +42,22 @@ export async function stagger<T>(items: readonly T[], ms: number, each: (item: T
 }
 
 const STAGGER_STEP_MS = 50;
+
+/**
+ * Calls `work` again and again, each time so long after the last one has ended. Keeps no process alive.
+ * @param work - must not reject
+ * @returns what ends it
+ */
+export function repeat(ms: number, work: () => Promise<void>): () => void {
+  let isOver = false;
+  let timer: NodeJS.Timeout | undefined;
+  const goOn = () => {
+    if (isOver) return;
+    timer = setTimeout(() => void work().then(goOn), ms).unref();
+  };
+  goOn();
+  return () => {
+    isOver = true;
+    clearTimeout(timer);
+  };
+}

@@ -29,6 +29,7 @@ export class Limits {
   readonly #addresses = new Map<string, number>();
   readonly #documents = new Map<string, number>();
   readonly #users = new Map<string, { readonly bucket: Bucket; meters: number }>();
+  readonly #asking = new Map<string, { bucket: Bucket; release: Release; timer: NodeJS.Timeout }>();
   #connections = 0;
 
   constructor(options: LimitOptions) {
@@ -76,6 +77,27 @@ export class Limits {
   /** Meters what one socket sends. */
   meter(): Meter {
     return new Meter(new Bucket(this.#options.socket), (user) => this.#serve(user));
+  }
+
+  /**
+   * Counts a request of a user with what their sockets send.
+   * @param user - `null` for all who were not asked who they are
+   * @throws {@link IndelibleError} `too_many_requests`
+   */
+  request(user: string | null, bytes: number): void {
+    const id = user ?? '';
+    const known = this.#asking.get(id);
+    const now = performance.now();
+    if (known?.bucket.isEmpty(now) === true) throw new IndelibleError('too_many_requests');
+    const { bucket, release } = known ?? this.#serve(id);
+    // Remembered until it would be full again.
+    clearTimeout(known?.timer);
+    const timer = setTimeout(() => {
+      this.#asking.delete(id);
+      release();
+    }, BURST_SECONDS * 1000).unref();
+    this.#asking.set(id, { bucket, release, timer });
+    bucket.take(bytes, now);
   }
 
   #serve(user: string): { bucket: Bucket; release: Release } {
@@ -133,12 +155,24 @@ class Bucket {
     this.#bytes = rate.bytes * BURST_SECONDS;
   }
 
-  take(bytes: number, now: number): number {
+  isEmpty(now: number): boolean {
+    this.#fill(now);
+    return this.#frames <= 0 || this.#bytes <= 0;
+  }
+
+  #fill(now: number): void {
     const seconds = (now - this.#at) / 1000;
     this.#at = now;
+    const { frames, bytes } = this.#rate;
+    this.#frames = Math.min(frames * BURST_SECONDS, this.#frames + seconds * frames);
+    this.#bytes = Math.min(bytes * BURST_SECONDS, this.#bytes + seconds * bytes);
+  }
+
+  take(bytes: number, now: number): number {
+    this.#fill(now);
     const { frames, bytes: bytesPerSecond } = this.#rate;
-    this.#frames = Math.min(frames * BURST_SECONDS, this.#frames + seconds * frames) - 1;
-    this.#bytes = Math.min(bytesPerSecond * BURST_SECONDS, this.#bytes + seconds * bytesPerSecond) - bytes;
+    this.#frames -= 1;
+    this.#bytes -= bytes;
     const lacking = Math.max(-this.#frames / frames, -this.#bytes / bytesPerSecond);
     return lacking > 0 ? Math.ceil(lacking * 1000) : 0;
   }

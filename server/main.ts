@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import { parseArgs } from 'node:util';
+import { ACCESS, type AccessLevel } from './auth/grant.ts';
 import { mintToken } from './auth/tokens.ts';
 import { describeSettings, resolveSettings, settingsFromEnvironment } from './config.ts';
 import { consequenceOf, inspect, type Inspection } from './documents/inspection.ts';
@@ -315,11 +316,12 @@ function takesNone(rest: string[]): void {
   );
 }
 
-function readAccess(text: string): [pattern: string, access: 'read' | 'write'] {
+function readAccess(text: string): [pattern: string, access: AccessLevel] {
   const end = text.lastIndexOf('=');
-  const [pattern, access] = [text.slice(0, end), text.slice(end + 1)];
-  if (end < 1 || (access !== 'read' && access !== 'write')) {
-    throw new Error(`--access takes <pattern>=read or <pattern>=write, not '${text}'`);
+  const [pattern, word] = [text.slice(0, end), text.slice(end + 1)];
+  const access = ACCESS.find((level) => level === word);
+  if (end < 1 || access === undefined) {
+    throw new Error(`--access takes <pattern>=read, =write or =admin, not '${text}'`);
   }
   return [pattern, access];
 }

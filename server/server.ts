@@ -1,6 +1,8 @@
 import { getRequestListener } from '@hono/node-server';
 import type { DestinationStream } from 'pino';
 import { createApp } from './api/app.ts';
+import { Callers } from './api/caller.ts';
+import { Idempotency } from './api/idempotency.ts';
 import { Access } from './auth/access.ts';
 import { allowEverybody, authorizeByProgram, type Authorize } from './auth/grant.ts';
 import { authorizeByToken } from './auth/tokens.ts';
@@ -21,6 +23,7 @@ import { Hub, type HubLimits } from './documents/hub.ts';
 import { LogFollower } from './documents/log-follower.ts';
 import type { OnLoad } from './documents/on-load.ts';
 import { ProgramDocuments } from './documents/program-documents.ts';
+import { Remover } from './documents/remover.ts';
 import { Revoker } from './documents/revoker.ts';
 import { Http } from './gateway/http.ts';
 import { Sockets } from './gateway/sockets.ts';
@@ -36,7 +39,9 @@ import { DocumentStore } from './storage/document-store.ts';
 import { InstanceRegistry } from './storage/instance-registry.ts';
 import { LogReader } from './storage/log-reader.ts';
 import { migrate } from './storage/migrate.ts';
+import { Requests } from './storage/requests.ts';
 import { RevocationStore } from './storage/revocation-store.ts';
+import { Tombstones } from './storage/tombstones.ts';
 import { UpdateLog } from './storage/update-log.ts';
 
 /** How long closing waits for connections that hang, once everything is committed. */
@@ -129,6 +134,7 @@ function assemble(settings: Settings, options: ServerOptions, database: Database
         cluster.refused();
         hub.refused(document, error);
       },
+      repeated: () => cluster.refused(),
     },
     log,
     metrics,
@@ -147,6 +153,8 @@ function assemble(settings: Settings, options: ServerOptions, database: Database
     onLoad: options.onLoad,
     // Does not reject.
     onRevoked: () => void revoker.catchUp(),
+    // Neither does this.
+    onDeleted: () => void remover.catchUp(),
     limits: hubLimitsOf(settings),
     counts,
     log,
@@ -177,6 +185,13 @@ function assemble(settings: Settings, options: ServerOptions, database: Database
     cluster,
     log,
   });
+  const remover = new Remover({
+    tombstones: new Tombstones(database.queries),
+    hub,
+    cluster,
+    keepMs: settings.keepDeletedHours * MS_PER_HOUR,
+    log,
+  });
   const allowsOrigin = originsAllowed(settings.allowedOrigins, isOpen(settings, options));
   let isDraining = false;
   const upgrade = new Upgrade({
@@ -198,6 +213,8 @@ function assemble(settings: Settings, options: ServerOptions, database: Database
     hub,
     store,
     index: new DocumentIndex(database.queries),
+    remover,
+    cluster,
     isDatabaseThere,
   });
   const health = {
@@ -208,7 +225,19 @@ function assemble(settings: Settings, options: ServerOptions, database: Database
       return cluster.isThere ? 'there' : 'away';
     },
   };
-  const listener = getRequestListener(createApp({ health, metrics, access, allowsOrigin, log }).fetch);
+  const idempotency = new Idempotency(new Requests(database.queries), isDatabaseThere, log);
+  const app = createApp({
+    documents,
+    callers: new Callers(access, counts, settings.limitFrameBytes),
+    idempotency,
+    revoke: (request) => revoker.revoke(request),
+    limitBytes: settings.limitFrameBytes,
+    health,
+    metrics,
+    allowsOrigin,
+    log,
+  });
+  const listener = getRequestListener(app.fetch);
   // Cannot reject: it answers errors itself.
   const http = new Http(
     (request, response) => void listener(request, response),
@@ -225,6 +254,8 @@ function assemble(settings: Settings, options: ServerOptions, database: Database
   };
   const close = async (signal?: AbortSignal): Promise<CloseResult> => {
     revoker.close();
+    remover.close();
+    idempotency.close();
     const outcome = await withDeadline(drain(), settings.shutdownMs, signal);
     const unwritten = updateLog.waitingDocuments();
     if (outcome === 'late') log.error({ unwritten }, 'stopped before everything was done');
@@ -242,6 +273,7 @@ function assemble(settings: Settings, options: ServerOptions, database: Database
     documents,
     listen: async () => {
       await revoker.start();
+      await remover.start();
       await follower?.start();
       const port = await http.listen(settings.port, settings.host);
       const url = `http://${settings.host.includes(':') ? `[${settings.host}]` : settings.host}:${port}`;
@@ -270,6 +302,8 @@ function clusterOf(settings: Settings, database: Database, log: Log, metrics: Me
     metrics,
   });
 }
+
+const MS_PER_HOUR = 3_600_000;
 
 /** TCP connections of HTTP beside the sockets. */
 const HTTP_CONNECTIONS = 100;

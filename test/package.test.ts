@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
@@ -11,6 +11,8 @@ import { repositoryFiles } from './helpers/repository.ts';
 const PROGRAM = `
 import { createServer, IndelibleError } from 'indelible';
 import { trackSaves } from 'indelible/browser';
+import { IndelibleClient } from 'indelible/client';
+import { createToken } from 'indelible/token';
 import { WebsocketProvider } from 'y-websocket';
 import * as Y from 'yjs';
 
@@ -27,6 +29,10 @@ const saves = trackSaves(provider);
 doc.getText('content').insert(0, 'hello');
 await new Promise((resolve) => saves.subscribe(() => saves.state === 'saved' && resolve()));
 provider.destroy();
+const client = new IndelibleClient({ url });
+await client.patch('package/test', [{ op: 'append', text: ' there' }]);
+const { content } = await client.text('package/test');
+const token = await createToken({ secret: 'x'.repeat(32), user: 'anna', access: {} });
 const { unwritten } = await server.close();
 
 console.log(JSON.stringify({
@@ -34,6 +40,8 @@ console.log(JSON.stringify({
   ready: [ready.status, (await ready.json()).status],
   page: [page.status, await page.text()],
   unsaved: saves.unsaved,
+  content,
+  token: token.split('.').length,
   unwritten,
 }));
 process.exit();
@@ -43,6 +51,8 @@ process.exit();
 const TYPED_PROGRAM = `
 import { createServer, IndelibleError, type Authorize, type CloseResult, type OnLoad } from 'indelible';
 import { trackSaves, type SaveState } from 'indelible/browser';
+import { ApiError, IndelibleClient, type Operation } from 'indelible/client';
+import { createToken } from 'indelible/token';
 import { WebsocketProvider } from 'y-websocket';
 import * as Y from 'yjs';
 
@@ -58,6 +68,17 @@ const saves = trackSaves(new WebsocketProvider(url, 'notes', new Y.Doc(), { para
 const state: SaveState = saves.state;
 console.log(port, unwritten.join(), state, saves.unsaved);
 
+const token = () => createToken({ secret: 'x'.repeat(32), user: 'anna', access: { 'notes/*': 'admin' } });
+const client = new IndelibleClient({ url, token });
+const operations: Operation[] = [{ op: 'insert', at: { relative: 'AAA=' }, text: 'x' }];
+const etag: string = await client.patch('notes', operations, { ifMatch: '"x"' });
+const { positions }: { positions: readonly string[] } = await client.json('notes', { relative: [1], root: 'list' });
+console.log(etag, positions, new ApiError(404, {}, null).code === 'document_missing');
+
+// @ts-expect-error there is no such operation
+await client.patch('notes', [{ op: 'explode' }]);
+// @ts-expect-error there is no such right
+await createToken({ secret: '', user: 'anna', access: { a: 'all' } });
 // @ts-expect-error a port is a number
 await createServer({ port: '1234' });
 // @ts-expect-error there is no such option
@@ -125,6 +146,8 @@ describe('the package, built and installed elsewhere', () => {
       ready: [200, 'ready'],
       page: [200, expect.stringContaining('<script')],
       unsaved: 0,
+      content: 'hello there',
+      token: 3,
       unwritten: [],
     });
   });
@@ -135,6 +158,9 @@ describe('the package, built and installed elsewhere', () => {
       code: 0,
       stdout: expect.stringContaining('usage: indelible'),
     });
+    // It runs wherever there is `fetch`.
+    const client = await readFile(join(installed.directory, 'dist/server/client.js'), 'utf8');
+    expect(client).not.toMatch(/^import /m);
     const migrated = await runNode([main, 'migrate'], { DATA_DIR: join(dataDir, 'fresh') });
     expect(migrated).toMatchObject({ code: 0, stdout: expect.stringContaining('001_documents') });
   });

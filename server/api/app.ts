@@ -1,55 +1,69 @@
-import { Hono } from 'hono';
+import { OpenAPIHono } from '@hono/zod-openapi';
+import type { Hono } from 'hono';
+import { bodyLimit } from 'hono/body-limit';
 import { cors } from 'hono/cors';
-import type { ContentfulStatusCode } from 'hono/utils/http-status';
-import { accessRoutes } from './access.ts';
+import type { AllowsOrigin } from '../auth/origins.ts';
+import type { ProgramDocuments } from '../documents/program-documents.ts';
+import { IndelibleError } from '../errors.ts';
+import { accessRoutes, type AccessRoutesOptions } from './access.ts';
+import type { CallerEnv } from './caller.ts';
+import { refuseOtherMethods } from './described.ts';
+import { changeRoutes, type ChangeRoutesOptions } from './changes.ts';
 import { healthRoutes, type HealthSource } from './health.ts';
 import { metricsRoutes } from './metrics.ts';
+import { openapiRoutes } from './openapi.ts';
 import { pageRoutes } from './page.ts';
-import type { Access } from '../auth/access.ts';
-import type { AllowsOrigin } from '../auth/origins.ts';
-import { IndelibleError, toIndelibleError } from '../errors.ts';
+import { problemOf } from './problem.ts';
+import { POSITIONS_HEADER, readRoutes } from './reads.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
 
 /** How long a browser may remember that it may ask, in seconds. */
 const CORS_SERVES_SECONDS = 600;
 
-/** The HTTP side: access, health, metrics, and the page at `/`. */
-export function createApp(options: {
-  health: HealthSource;
-  metrics: Metrics;
-  access: Access;
-  allowsOrigin: AllowsOrigin;
-  log: Log;
-}): Hono {
-  const { health, metrics, access, allowsOrigin, log } = options;
-  return new Hono()
-    .use(async (context, next) => {
-      const { origin, host } = context.req.header();
-      if (!allowsOrigin(origin, host)) throw new IndelibleError('forbidden_origin');
-      await next();
-    })
-    .use(
-      '/api/*',
-      cors({
-        origin: (origin) => origin,
-        allowHeaders: ['Authorization', 'Content-Type', 'If-None-Match'],
-        exposeHeaders: ['ETag'],
-        maxAge: CORS_SERVES_SECONDS,
-      }),
-    )
-    .route('/', accessRoutes(access))
-    .route('/', healthRoutes(health))
-    .route('/', metricsRoutes(metrics))
-    .route('/', pageRoutes())
-    .notFound((context) => {
-      const { code, message } = new IndelibleError('bad_path');
-      return context.json({ code, message }, 404);
-    })
-    .onError((thrown, context) => {
-      const error = toIndelibleError(thrown);
-      if (error !== thrown) log.error({ err: thrown }, 'a request failed');
-      metrics.refused.inc({ code: error.code });
-      return context.json({ code: error.code, message: error.message }, error.status as ContentfulStatusCode);
-    });
+export interface AppOptions extends Omit<AccessRoutesOptions & ChangeRoutesOptions, 'body'> {
+  /** Largest body. */
+  readonly limitBytes: number;
+  readonly documents: ProgramDocuments;
+  readonly health: HealthSource;
+  readonly metrics: Metrics;
+  readonly allowsOrigin: AllowsOrigin;
+  readonly log: Log;
+}
+
+/** The HTTP side: documents and access, health, metrics, and the page at `/`. */
+export function createApp(options: AppOptions): Pick<Hono, 'fetch'> {
+  const { documents, callers, health, metrics, allowsOrigin } = options;
+  const app = new OpenAPIHono<CallerEnv>();
+  app.use(async (context, next) => {
+    const { origin, host } = context.req.header();
+    if (!allowsOrigin(origin, host)) throw new IndelibleError('forbidden_origin');
+    await next();
+  });
+  app.use(
+    '/api/*',
+    cors({
+      origin: (origin) => origin,
+      allowHeaders: ['Authorization', 'Content-Type', 'Idempotency-Key', 'If-Match', 'If-None-Match'],
+      exposeHeaders: ['ETag', 'Idempotent-Replayed', 'Location', POSITIONS_HEADER, 'Retry-After'],
+      maxAge: CORS_SERVES_SECONDS,
+    }),
+  );
+  readRoutes(app, documents, callers);
+  const body = bodyLimit({
+    maxSize: options.limitBytes,
+    onError: () => {
+      throw new IndelibleError('body_too_large');
+    },
+  });
+  changeRoutes(app, { ...options, body });
+  accessRoutes(app, { ...options, body });
+  refuseOtherMethods(app);
+  openapiRoutes(app);
+  app.route('/', healthRoutes(health));
+  app.route('/', metricsRoutes(metrics));
+  app.route('/', pageRoutes());
+  app.notFound((context) => problemOf(new IndelibleError('bad_path'), context, options));
+  app.onError((thrown, context) => problemOf(thrown, context, options));
+  return app;
 }

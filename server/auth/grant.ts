@@ -1,11 +1,26 @@
 import { IndelibleError } from '../errors.ts';
 import { isUserId } from './names.ts';
 
+/** From the least to the most: `admin` also deletes, renames and revokes. Each includes those before it. */
+export const ACCESS = ['read', 'write', 'admin'] as const;
+export type AccessLevel = (typeof ACCESS)[number];
+
+/** Whether an access includes another one. */
+export function includes(access: AccessLevel, needed: AccessLevel): boolean {
+  return ACCESS.indexOf(access) >= ACCESS.indexOf(needed);
+}
+
+/**
+ * Who may do something to this document may do it to all: no pattern matches a name of so many segments, but one with `**`. (An
+ * {@link Authorize} of a program is asked about it where a user is revoked everywhere.)
+ */
+export const EVERY_DOCUMENT = Array.from({ length: 64 }, () => '*').join('/');
+
 /** Who somebody is and what they may do with one document. */
 export interface Grant {
   /** The `sub` of the token; recorded with every update. `null` when nobody was asked. */
   readonly user: string | null;
-  readonly access: 'read' | 'write';
+  readonly access: AccessLevel;
   /** When it ends, in milliseconds since 1970; never when left out. */
   readonly expiresAt?: number | undefined;
   /**
@@ -37,7 +52,8 @@ export function authorizeByProgram(decide: Authorize, onFailure: (error: unknown
   return async (request) => {
     try {
       const grant = await decide(request);
-      if (!isGrant(grant)) throw new TypeError("auth must give { user, access: 'read' | 'write' }, or throw");
+      if (!isGrant(grant))
+        throw new TypeError("auth must give { user, access: 'read' | 'write' | 'admin' }, or throw");
       return grant;
     } catch (error) {
       if (error instanceof IndelibleError) throw error;
@@ -49,14 +65,14 @@ export function authorizeByProgram(decide: Authorize, onFailure: (error: unknown
 
 /** Programs need not be checked by TypeScript. */
 function isGrant(grant: Partial<Grant> | null | undefined): boolean {
-  if (grant?.access !== 'read' && grant?.access !== 'write') return false;
+  if (grant?.access === undefined || !ACCESS.includes(grant.access)) return false;
   if (![grant.expiresAt, grant.issuedAt].every((time) => time === undefined || Number.isFinite(time)))
     return false;
   return grant.user === null || (typeof grant.user === 'string' && isUserId(grant.user));
 }
 
 /** Without a key everybody may do everything. */
-export const allowEverybody: Authorize = () => ({ user: null, access: 'write' });
+export const allowEverybody: Authorize = () => ({ user: null, access: 'admin' });
 
 /**
  * Whether a pattern matches a document name, segment by segment: `*` stands for one segment, `**` for any number.
@@ -83,11 +99,9 @@ function matchSegments(pattern: readonly string[], name: readonly string[]): boo
 /** The highest access that any matching pattern gives; `null` when none matches. */
 export function accessTo(
   document: string,
-  access: Readonly<Record<string, 'read' | 'write'>>,
-): Grant['access'] | null {
-  const granted = Object.entries(access)
-    .filter(([pattern]) => matchesPattern(pattern, document))
-    .map(([, level]) => level);
-  if (granted.includes('write')) return 'write';
-  return granted.length > 0 ? 'read' : null;
+  access: Readonly<Record<string, AccessLevel>>,
+): AccessLevel | null {
+  const granted = Object.entries(access).filter(([pattern]) => matchesPattern(pattern, document));
+  const levels = new Set(granted.map(([, level]) => level));
+  return ACCESS.findLast((level) => levels.has(level)) ?? null;
 }

@@ -23,7 +23,10 @@ export function isUserId(id: string): boolean {
 
 function isPlainText(text: string): boolean {
   return (
-    text.length > 0 && Buffer.byteLength(text) <= MAX_BYTES && text.isWellFormed() && !CONTROL.test(text)
+    text.length > 0 &&
+    new TextEncoder().encode(text).byteLength <= MAX_BYTES &&
+    text.isWellFormed() &&
+    !CONTROL.test(text)
   );
 }
 

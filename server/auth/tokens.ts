@@ -2,7 +2,7 @@ import { SignJWT, errors, jwtVerify, type JWTPayload, type JWTVerifyOptions } fr
 import { z } from 'zod';
 import { IndelibleError, messageOf } from '../errors.ts';
 import type { Log } from '../log.ts';
-import { accessTo, type Authorize } from './grant.ts';
+import { ACCESS, accessTo, type AccessLevel, type Authorize } from './grant.ts';
 import { isUserId } from './names.ts';
 import { PublishedKeys } from './published-keys.ts';
 
@@ -15,7 +15,7 @@ const PUBLISHED_ALGORITHMS = ['RS256', 'ES256', 'EdDSA'];
 const claimsSchema = z.object({
   sub: z.string().refine(isUserId, 'sub is 1 to 255 bytes without control characters'),
   name: z.string().optional(),
-  access: z.record(z.string(), z.enum(['read', 'write'])).default({}),
+  access: z.record(z.string(), z.enum(ACCESS)).default({}),
   exp: z.number(),
   // One from the future would outlast every revocation.
   iat: z
@@ -30,7 +30,7 @@ export interface TokenClaims {
   readonly sub: string;
   readonly name?: string | undefined;
   /** Patterns of document names to what may be done with them, e.g. `{ "notes/*": "write" }`. */
-  readonly access: Readonly<Record<string, 'read' | 'write'>>;
+  readonly access: Readonly<Record<string, AccessLevel>>;
 }
 
 /** Where keys come from, and what else a token must say. */

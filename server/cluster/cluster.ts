@@ -36,6 +36,25 @@ export interface ConnectionsOf {
   readonly user?: string | undefined;
 }
 
+/** Somebody who is connected to a document. */
+export interface ConnectionInfo {
+  /** Who they are by their token; `null` when nobody was asked. */
+  readonly user: string | null;
+  readonly access: 'read' | 'write' | 'admin';
+  readonly protocol: 'y-websocket' | 'hocuspocus';
+  /** What they say of themselves, mostly one state: their name, their cursor. */
+  readonly presence: readonly unknown[];
+}
+
+/** A document that was deleted, or has another name now. */
+export interface Deletion {
+  /** Its name before. */
+  readonly document: string;
+  readonly id: string;
+  /** Its name now, if it has one. */
+  readonly to?: string | undefined;
+}
+
 /** What other instances say. Called synchronously; must not throw. */
 export interface ClusterEvents {
   /** An update of a document. */
@@ -65,6 +84,10 @@ export interface ClusterEvents {
   reconnected(): void;
   /** Access was taken back at another instance, which has stored that. */
   revoked(): void;
+  /** A document was deleted, or renamed, at another instance, which has stored that. */
+  deleted(deletion: Deletion): void;
+  /** Who is connected to a document here. */
+  connectionsTo(document: string): readonly ConnectionInfo[];
   /** Connections should be closed, whose clients may come back. */
   disconnected(whose: ConnectionsOf): void;
 }
@@ -110,6 +133,10 @@ export interface Cluster {
   damaged(document: string): void;
   /** Tells the others that access was taken back. */
   revoked(): void;
+  /** Tells the others that a document was deleted, or renamed. */
+  deleted(deletion: Deletion): void;
+  /** Who is connected to a document at the other instances; of those that do not answer within a second nobody. */
+  connectionsTo(document: string): Promise<ConnectionInfo[]>;
   /** Tells the others to close connections. */
   disconnect(whose: ConnectionsOf): void;
   /** Tells the others that this instance ends. */
@@ -132,6 +159,8 @@ export const ALONE: Cluster = {
   stored() {},
   damaged() {},
   revoked() {},
+  deleted() {},
+  connectionsTo: () => Promise.resolve([]),
   disconnect() {},
   close: () => Promise.resolve(),
 };

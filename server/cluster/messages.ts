@@ -49,6 +49,12 @@ const FIELDS = {
   /** Blank when it does not matter. */
   disconnect: { document: 'string', user: 'string' },
   left: {},
+  /** `to` is blank when it has no name any more. */
+  deleted: { document: 'string', documentId: 'string', to: 'string' },
+  /** Who is connected to a document? */
+  who: { document: 'string', id: 'number' },
+  /** In JSON. */
+  here: { id: 'number', connections: 'string' },
 } as const satisfies Record<string, Record<string, 'string' | 'number' | 'bytes'>>;
 
 type Kind = keyof typeof FIELDS;

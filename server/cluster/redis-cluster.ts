@@ -7,6 +7,8 @@ import {
   PURPOSES,
   type Cluster,
   type ClusterEvents,
+  type ConnectionInfo,
+  type Deletion,
   type ConnectionsOf,
   type EncodePeople,
   type LogPosition,
@@ -54,6 +56,8 @@ export class RedisCluster implements Cluster {
   readonly instance = random.uint53().toString(36);
   readonly #rooms = new Rooms();
   readonly #questions = new Questions();
+  /** Who is connected, as far as was answered yet. */
+  readonly #gathering = new Map<number, ConnectionInfo[]>();
   readonly #outbox = new Outbox((document, outgoing) => this.#send(document, outgoing));
   readonly #neighbours = new Neighbours();
   readonly #watermark = new Watermark(() => this.#tellCommitted());
@@ -183,6 +187,25 @@ export class RedisCluster implements Cluster {
 
   revoked(): void {
     void this.#publish(this.#channels.all, { kind: 'revoked' });
+  }
+
+  deleted({ document, id, to = '' }: Deletion): void {
+    void this.#publish(this.#channels.all, { kind: 'deleted', document, documentId: id, to });
+  }
+
+  async connectionsTo(document: string): Promise<ConnectionInfo[]> {
+    if (!this.#isThere) return [];
+    const found: ConnectionInfo[] = [];
+    const id = this.#questions.ask('checking');
+    this.#gathering.set(id, found);
+    const asking = async () => {
+      const heard = await this.#publish(this.#channels.all, { kind: 'who', document, id });
+      if (heard > 1) await this.#questions.allHave(id, heard - 1);
+    };
+    await withDeadline(asking(), ANSWERS_MS);
+    this.#questions.close(id);
+    this.#gathering.delete(id);
+    return found;
   }
 
   disconnect({ document = '', user = '' }: ConnectionsOf): void {
@@ -333,6 +356,22 @@ export class RedisCluster implements Cluster {
       case 'revoked':
         events.revoked();
         break;
+      case 'who': {
+        const connections = toldInOneMessage(events.connectionsTo(message.document));
+        void this.#publish(this.#channels.ofInstance(instance), {
+          kind: 'here',
+          id: message.id,
+          connections,
+        });
+        break;
+      }
+      case 'here':
+        this.#gathering.get(message.id)?.push(...(JSON.parse(message.connections) as ConnectionInfo[]));
+        this.#questions.answered(message.id, instance);
+        break;
+      case 'deleted':
+        events.deleted({ document: message.document, id: message.documentId, to: message.to || undefined });
+        break;
       case 'disconnect':
         events.disconnected({ document: message.document || undefined, user: message.user || undefined });
         break;
@@ -449,4 +488,13 @@ export class RedisCluster implements Cluster {
       return bytes;
     return encodeMessage(this.instance, { ...message, update: TOO_LARGE });
   }
+}
+
+/** Of a crowd without what they say of themselves, which may be a thousand times as much. */
+function toldInOneMessage(connections: readonly ConnectionInfo[]): string {
+  const all = JSON.stringify(connections);
+  if (all.length <= MAX_MESSAGE_BYTES / 2) return all;
+  return JSON.stringify(
+    connections.map(({ user, access, protocol }) => ({ user, access, protocol, presence: [] })),
+  );
 }

@@ -1,5 +1,6 @@
 /* oxlint-disable no-underscore-dangle -- Yjs has no other way to look at a type before it has one */
 import { toBase64 } from 'lib0/buffer';
+import { digest } from 'lib0/hash/sha256';
 import * as Y from 'yjs';
 import { IndelibleError } from '../errors.ts';
 
@@ -33,6 +34,11 @@ export class DocumentCopy {
   /** Of a document that others use. */
   static of(doc: Y.Doc): DocumentCopy {
     return new DocumentCopy(copyOf(doc));
+  }
+
+  /** Names what it holds: another one whenever that may be something else. */
+  get version(): string {
+    return versionOf(this.doc);
   }
 
   /**
@@ -103,8 +109,19 @@ function contentsOf(root: Shared): Y.Item['content'][] {
   return contents;
 }
 
+/**
+ * Names what a document holds: another name whenever that may be something else, and the same one wherever it is the same, also after
+ * its log was folded.
+ */
+export function versionOf(doc: Y.Doc): string {
+  return toBase64(digest(Y.encodeSnapshot(Y.snapshot(doc))).subarray(0, VERSION_BYTES));
+}
+
+/** Of a hash: no two versions of a document will ever have the same. */
+const VERSION_BYTES = 16;
+
 /** What a root shows to be; `undefined` when nothing that is left of it says. */
-function typeOf(root: Shared): RootType | undefined {
+export function typeOf(root: Shared): RootType | undefined {
   const contents = contentsOf(root);
   if (contents.length === 0) return root._map.size > 0 ? 'map' : undefined;
   if (contents.some(isOfText)) return 'text';
@@ -114,7 +131,7 @@ function typeOf(root: Shared): RootType | undefined {
 }
 
 /** Types may lie in text, arrays and XML; a text may have attributes, which stand where a map has its values. */
-function canBe(root: Shared, type: RootType): boolean {
+export function canBe(root: Shared, type: RootType): boolean {
   const contents = contentsOf(root);
   if (type === 'map') return contents.length === 0;
   if (type === 'array') return !contents.some(isOfText) && (contents.length > 0 || root._map.size === 0);

@@ -1,11 +1,18 @@
 import type * as Y from 'yjs';
+import type { ConnectionInfo } from '../cluster/cluster.ts';
+import type { DocumentStatistics } from '../storage/document-statistics.ts';
 import type { DocumentCopy } from './content.ts';
 import type { FirstContent } from './on-load.ts';
 
 /** Who makes a change. */
 export interface ChangeOptions {
   /** The author that the update log names; nobody when left out. */
-  readonly user?: string | undefined;
+  readonly user?: string | null | undefined;
+}
+
+/** How a document is created. */
+export interface CreateOptions extends ChangeOptions {
+  readonly content?: FirstContent | undefined;
 }
 
 /** Which documents to list. */
@@ -14,6 +21,8 @@ export interface ListOptions {
   readonly prefix?: string | undefined;
   /** The one that the page before gave; the first page when left out. */
   readonly cursor?: string | undefined;
+  /** So many after the cursor are left out; 0 when left out. */
+  readonly skip?: number | undefined;
   /** At most so many, 1 to 1,000; 100 when left out. */
   readonly limit?: number | undefined;
 }
@@ -42,13 +51,14 @@ export type DocumentListener = (change: DocumentChange) => unknown;
  * instance, and what has resolved is committed.
  *
  * Every method rejects with an {@link IndelibleError}: `bad_name`; `database_unavailable` when the database is known to be away, and then
- * nothing was touched; `document_unavailable` when what is stored cannot be read; `draining` when the server closes.
+ * nothing was touched; `document_unavailable` when what is stored cannot be read; `document_deleted` where a document would be opened that
+ * was; `draining` when the server closes.
  */
 export interface Documents {
   /**
    * A copy of a document: with everything that people at this instance see if it is open here, else as it is committed. Reading
    * one that nobody has open leaves nothing in memory.
-   * @returns `null` when there is no such document
+   * @returns `null` when there is no such document, or it was deleted
    */
   read(name: string): Promise<DocumentCopy | null>;
 
@@ -63,10 +73,49 @@ export interface Documents {
 
   /**
    * Creates a document, blank or with its first content. Of several programs that try at once, at whatever instances, one does.
-   * People who have it open are sent the content.
-   * @throws {@link IndelibleError} `document_exists`; `bad_update` when the content is no update that Yjs can apply
+   * People who have it open are sent the content. A document that was deleted under this name stays what it is.
+   * @throws {@link IndelibleError} `document_exists`; `bad_update` when the content is no update that Yjs can apply; `bad_user`
    */
-  create(name: string, options?: { readonly content?: FirstContent | undefined }): Promise<void>;
+  create(name: string, options?: CreateOptions): Promise<void>;
+
+  /**
+   * Creates a document with what another one holds.
+   * @throws {@link IndelibleError} `document_missing`, `document_exists`, `bad_user`
+   */
+  duplicate(name: string, to: string, options?: ChangeOptions): Promise<void>;
+
+  /**
+   * Gives a document another name. Connections to it close with 4404, and the old name opens nothing until a document is created under
+   * it, so that nobody's copy gets there by accident; who opens the new name brings what they typed meanwhile.
+   * @throws {@link IndelibleError} `document_missing`, `document_exists`
+   */
+  rename(name: string, to: string): Promise<void>;
+
+  /**
+   * Deletes a document. Connections to it close with 4404, and its name opens nothing until it is restored or another one is created,
+   * so that nobody's copy brings it back by accident. It can be restored for as long as KEEP_DELETED_HOURS says.
+   * @throws {@link IndelibleError} `document_missing`
+   */
+  delete(name: string): Promise<void>;
+
+  /**
+   * Brings the document back that was deleted last under this name.
+   * @throws {@link IndelibleError} `document_missing` when there is none that can be, `document_exists`
+   */
+  restore(name: string): Promise<void>;
+
+  /**
+   * Deletes a document, and those that were deleted under its name, with all that is stored of them. (What a database keeps besides is
+   * up to whoever runs it: space that was not vacuumed, archived logs, backups.)
+   * @throws {@link IndelibleError} `document_missing`
+   */
+  erase(name: string): Promise<void>;
+
+  /** Who is connected to a document, at all instances. */
+  connections(name: string): Promise<ConnectionInfo[]>;
+
+  /** What is stored of a document; `null` when there is no such document. */
+  statistics(name: string): Promise<DocumentStatistics | null>;
 
   /**
    * Changes a document in one transaction: everybody who has it open, at whatever instance, sees the change at once. The document is created if

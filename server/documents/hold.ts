@@ -1,4 +1,4 @@
-import { IndelibleError } from '../errors.ts';
+import { IndelibleError, type ErrorCode } from '../errors.ts';
 import { Acks } from './acks.ts';
 import type { OpenDocument } from './open-document.ts';
 
@@ -26,6 +26,8 @@ export class Hold {
   readonly #waiting: Waiting[] = [];
   #isOver = false;
   #isLost = false;
+  /** What becomes of those who wait when it is let go. */
+  #code: ErrorCode = 'document_reset';
   #onLost: () => void = () => {};
 
   /** @param release - lets the document go */
@@ -49,10 +51,10 @@ export class Hold {
   /**
    * Resolves when everything is committed that the document holds by now.
    * @throws {@link IndelibleError} `document_reset` when the document is dropped from memory before: the change may be lost, or come
-   * back with somebody who has seen it
+   * back with somebody who has seen it; `document_deleted`
    */
   committed(): Promise<void> {
-    if (this.#isOver) return Promise.reject(new IndelibleError('document_reset'));
+    if (this.#isOver) return Promise.reject(new IndelibleError(this.#code));
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     this.#waiting.push({ resolve, reject });
     this.#acks.owe(this.open.due, performance.now());
@@ -65,13 +67,14 @@ export class Hold {
     if (this.#isOver) return;
     this.#isOver = true;
     this.#hub.forget(this.#acks);
-    for (const { reject } of this.#waiting.splice(0)) reject(new IndelibleError('document_reset'));
+    for (const { reject } of this.#waiting.splice(0)) reject(new IndelibleError(this.#code));
     this.#release();
   }
 
   /** The document is dropped from memory. */
-  lose(): void {
+  lose(code: ErrorCode): void {
     if (this.#isOver) return;
+    this.#code = code;
     this.release();
     this.#isLost = true;
     this.#onLost();

@@ -1,12 +1,13 @@
 import * as Y from 'yjs';
 import type { Access, Decision } from '../auth/access.ts';
-import type { Cluster, ConnectionsOf } from '../cluster/cluster.ts';
+import type { Cluster, ConnectionInfo, ConnectionsOf, Deletion } from '../cluster/cluster.ts';
 import { IndelibleError, messageOf } from '../errors.ts';
 import type { Limits } from '../limits.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Wire } from '../protocol/wire.ts';
 import type { DocumentStore } from '../storage/document-store.ts';
+import type { KeyedRequest } from '../storage/requests.ts';
 import { isTransient } from '../storage/sql-errors.ts';
 import { applyStored, type StoredDocument } from '../storage/stored-document.ts';
 import type { UpdateLog } from '../storage/update-log.ts';
@@ -47,6 +48,8 @@ export interface HubOptions {
   readonly onLoad: OnLoad | undefined;
   /** Access was taken back at another instance, which has stored that. */
   readonly onRevoked: () => void;
+  /** A document was deleted at another instance. */
+  readonly onDeleted: () => void;
   readonly limits: HubLimits;
   readonly counts: Limits;
   readonly log: Log;
@@ -77,6 +80,8 @@ export class Hub implements SessionHub, RelayHub, HoldHub {
   readonly #loading = new Map<string, number>();
   /** Of these rows were set aside while they were being loaded. */
   readonly #damaged = new Set<string>();
+  /** Something was deleted under these names while they were being loaded; and whether it was the document with an id. */
+  readonly #deleted = new Map<string, (id: string) => boolean>();
   /** Of programs. */
   readonly #holds = new Set<Hold>();
   readonly #retiring = new Map<string, { gone: Promise<void>; resolve: () => void }>();
@@ -169,8 +174,26 @@ export class Hub implements SessionHub, RelayHub, HoldHub {
     }
   }
 
+  /** Who is connected to a document at this instance. */
+  connectionsTo(name: string): ConnectionInfo[] {
+    const connections = this.#documents.get(name)?.document.getConnections() ?? [];
+    const sessions = new Set(connections.map(({ context }) => (context as SessionContext).session));
+    return [...sessions].flatMap((session) => session.connectionsTo(name));
+  }
+
   onRevoked(): void {
     this.#options.onRevoked();
+  }
+
+  onDeleted(): void {
+    this.#options.onDeleted();
+  }
+
+  /** Another instance has deleted a document, or renamed it, and stored that. */
+  deletedElsewhere({ document, id, to }: Deletion): void {
+    this.deleted(document, (open) => open === id);
+    if (to !== undefined) this.renamed(to);
+    this.onDeleted();
   }
 
   opened(name: string): OpenDocument | undefined {
@@ -193,8 +216,9 @@ export class Hub implements SessionHub, RelayHub, HoldHub {
     this.relay.tell(open, update);
   }
 
-  write(open: OpenDocument, update: Uint8Array, author: string | null): void {
-    open.lastSequence = this.#options.updateLog.append(open.name, update, author);
+  /** @param request - what is recorded with it */
+  write(open: OpenDocument, update: Uint8Array, author: string | null, request?: KeyedRequest): void {
+    open.lastSequence = this.#options.updateLog.append(open.name, update, author, request);
     open.countTail(update.byteLength);
   }
 
@@ -244,7 +268,26 @@ export class Hub implements SessionHub, RelayHub, HoldHub {
   /** Postgres will not take the updates of a document: what is in memory is more than can ever be durable. */
   refused(name: string, error: unknown): void {
     const open = this.#documents.get(name);
-    if (open !== undefined) this.rebuild(open, error);
+    if (open === undefined) return;
+    if (isDeletion(error)) this.#drop(open, 'document_deleted');
+    else this.rebuild(open, error);
+  }
+
+  /**
+   * A document was deleted, or renamed: it is dropped from memory if it is the one which is here. One that is in memory since before it was
+   * stored has no id, and had this name when nobody else did.
+   * @param isGone - told the id of the document that is here
+   */
+  deleted(name: string, isGone: (id: string) => boolean): void {
+    if (this.#loading.has(name)) this.#deleted.set(name, isGone);
+    const open = this.#documents.get(name);
+    if (open !== undefined && (open.id === null || isGone(open.id))) this.#drop(open, 'document_deleted');
+  }
+
+  /** A document has got this name. Who has had it open when it was nobody's is to see what it holds. */
+  renamed(to: string): void {
+    const open = this.#documents.get(to);
+    if (open?.id === null) this.rebuild(open, new Error('another document has got its name'));
   }
 
   /**
@@ -262,15 +305,23 @@ export class Hub implements SessionHub, RelayHub, HoldHub {
    */
   rebuild(open: OpenDocument, error: unknown): void {
     if (open.isSpoilt) return;
-    open.isSpoilt = true;
     this.metrics.rebuilds.inc();
     this.log.error({ document: open.name, err: messageOf(error) }, 'a document is rebuilt from storage');
+    this.#drop(open, 'document_reset');
+  }
+
+  #drop(open: OpenDocument, code: 'document_reset' | 'document_deleted'): void {
+    if (open.isSpoilt) return;
+    open.isSpoilt = true;
     const { promise: gone, resolve } = Promise.withResolvers<void>();
     this.#retiring.set(open.name, { gone, resolve });
     for (const { context } of open.document.getConnections()) {
-      (context as SessionContext).session.end('document_reset');
+      const { session } = context as SessionContext;
+      // A provider does not ask again for one document of its socket, unless that comes back.
+      if (code === 'document_reset') session.end(code);
+      else session.disconnect(open.name, undefined, code);
     }
-    for (const hold of this.#holds) if (hold.open === open) hold.lose();
+    for (const hold of this.#holds) if (hold.open === open) hold.lose(code);
     this.#host.unloadIfUnused(open.name);
   }
 
@@ -350,16 +401,26 @@ export class Hub implements SessionHub, RelayHub, HoldHub {
       await this.relay.catchUp(open);
       // What another instance has told of it is not in the database any more.
       if (this.#damaged.delete(name)) this.writeAgain(name);
+      this.#refuseDeleted(open);
       stop();
     } catch (error) {
       this.relay.leave(name, this.#documents.get(name));
       this.#documents.delete(name);
       // Hocuspocus would leave it behind, with the timer of its awareness.
       document.destroy();
+      // Nor would it say that one is gone which was dropped meanwhile.
+      this.#retired(name);
       throw error;
     } finally {
       this.#loading.delete(name);
+      this.#deleted.delete(name);
     }
+  }
+
+  #refuseDeleted({ name, id, isSpoilt }: OpenDocument): void {
+    const isGone = this.#deleted.get(name);
+    if (isSpoilt || (isGone !== undefined && (id === null || isGone(id))))
+      throw new IndelibleError('document_deleted');
   }
 
   /** Somebody may have stored it since it was read, and found nobody here to tell. */
@@ -402,7 +463,7 @@ export class Hub implements SessionHub, RelayHub, HoldHub {
     await this.#whenThere(() => {
       // While commits wait for a standby, each attempt would leave one more waiting in Postgres.
       if (this.#options.updateLog.isFailing) throw new Error('nothing is committed at the moment');
-      return this.#options.store.create(name, content);
+      return this.#options.store.create(name, content, { unlessDeleted: true });
     });
     return this.#read(name);
   }
@@ -475,15 +536,23 @@ export class Hub implements SessionHub, RelayHub, HoldHub {
     this.#documents.delete(name);
     this.metrics.documents.set(this.#documents.size);
     this.#options.updateLog.forget(name);
+    this.#retired(name);
+    if (this.#documents.size === 0) this.#onEmpty?.();
+  }
+
+  #retired(name: string): void {
     this.#retiring.get(name)?.resolve();
     this.#retiring.delete(name);
-    if (this.#documents.size === 0) this.#onEmpty?.();
   }
 }
 
 function codeOf(error: unknown): IndelibleError['code'] {
   if (error instanceof IndelibleError) return error.code;
   return isTransient(error) ? 'database_unavailable' : 'document_unavailable';
+}
+
+function isDeletion(error: unknown): boolean {
+  return error instanceof IndelibleError && error.code === 'document_deleted';
 }
 
 /** Programs change documents under an origin whose context names them. */

@@ -1,5 +1,6 @@
 import type { Cluster } from '../cluster/cluster.ts';
 import { messageOf } from '../errors.ts';
+import { repeat } from '../lifecycle.ts';
 import type { Log } from '../log.ts';
 import type { InstanceRegistry } from '../storage/instance-registry.ts';
 import type { CommittedUpdate, LogReader } from '../storage/log-reader.ts';
@@ -50,8 +51,7 @@ export class LogFollower {
   #neighbours: readonly string[] = [];
   #beatAt = -Infinity;
   #isFollowing = false;
-  #timer: NodeJS.Timeout | undefined;
-  #isClosed = false;
+  #stop: (() => void) | undefined;
 
   constructor(options: LogFollowerOptions) {
     this.#options = options;
@@ -63,7 +63,7 @@ export class LogFollower {
    */
   async start(): Promise<void> {
     await this.#beat(performance.now());
-    this.#goOn();
+    this.#stop = repeat(FOLLOW_MS, () => this.#look());
   }
 
   /** Another history has begun, in which places of the one before mean nothing. All documents are loaded anew. */
@@ -75,21 +75,12 @@ export class LogFollower {
 
   /** @returns what resolves when the others know; does not reject */
   async close(): Promise<void> {
-    this.#isClosed = true;
-    clearTimeout(this.#timer);
+    this.#stop?.();
     // Forgotten after a while, if the database is away.
     await this.#options.registry.leave().catch(() => {});
   }
 
-  #goOn(): void {
-    if (this.#isClosed) return;
-    this.#timer = setTimeout(() => {
-      // Does not reject.
-      void this.#look().then(() => this.#goOn());
-    }, FOLLOW_MS);
-    this.#timer.unref();
-  }
-
+  /** Does not reject. */
   async #look(): Promise<void> {
     const { cluster, log } = this.#options;
     try {

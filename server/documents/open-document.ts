@@ -33,6 +33,8 @@ export class OpenDocument {
   readonly answers: StateAnswers;
   /** What other instances have brought, and nobody has confirmed. */
   readonly relayed = new RelayedUpdates();
+  /** Its id in the database, where it was stored when it was opened. */
+  readonly id: string | null;
   /** Number of the last update of this document in the update log; everything up to it is what the document holds. */
   lastSequence = 0;
   /** Set when an update threw: what is in memory can no longer be trusted, and nobody may attach to it. */
@@ -61,6 +63,7 @@ export class OpenDocument {
     },
   ) {
     this.document = document;
+    this.id = stored?.id ?? null;
     this.presence = new Presence(document, options.limits.presence, options.onPresence);
     this.answers = new StateAnswers(document);
     this.#limits = options.limits;

@@ -122,6 +122,13 @@ export class Presence {
     return encodeAwarenessUpdate(awareness, [...awareness.getStates().keys()]);
   }
 
+  /** What a connection says of itself: a state for each of its ids. */
+  statesOf(connection: Connection): unknown[] {
+    const states = this.#document.awareness.getStates();
+    const ids = [...this.#owners.keys()].filter((id) => this.#owners.get(id)?.connection === connection);
+    return ids.flatMap((id) => states.get(id) ?? []);
+  }
+
   /** What another instance is told of all who are connected here. */
   encodeOwn(): Uint8Array {
     return this.encodeThose(this.#ownIds());

@@ -1,16 +1,28 @@
 import * as Y from 'yjs';
 import { isDocumentName, isUserId } from '../auth/names.ts';
+import type { Cluster, ConnectionInfo } from '../cluster/cluster.ts';
 import { IndelibleError, messageOf } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { DocumentIndex } from '../storage/document-index.ts';
+import type { DocumentStatistics } from '../storage/document-statistics.ts';
 import type { DocumentStore } from '../storage/document-store.ts';
-import { isTransient } from '../storage/sql-errors.ts';
+import type { RequestRecord } from '../storage/requests.ts';
+import { orUnavailable } from '../storage/sql-errors.ts';
 import { applyStored } from '../storage/stored-document.ts';
 import { DocumentCopy } from './content.ts';
-import type { ChangeOptions, DocumentList, DocumentListener, Documents, ListOptions } from './documents.ts';
+import type {
+  ChangeOptions,
+  CreateOptions,
+  DocumentList,
+  DocumentListener,
+  Documents,
+  ListOptions,
+} from './documents.ts';
+import { Edits, type EditHub, type EditOptions, type Edited } from './edits.ts';
 import type { Hold } from './hold.ts';
 import { firstUpdateOf, type FirstContent } from './on-load.ts';
 import type { OpenDocument } from './open-document.ts';
+import type { Remover } from './remover.ts';
 import { Subscription } from './subscription.ts';
 import { checkUpdate, type UpdateLimits } from './update-check.ts';
 
@@ -18,32 +30,43 @@ const PAGE = 100;
 const MAX_PAGE = 1_000;
 
 /** What documents need of the hub. */
-export interface DocumentHub {
+export interface DocumentHub extends EditHub {
   readonly limits: { readonly update: UpdateLimits; readonly document: { readonly documentBytes: number } };
   readonly log: Log;
-  /** Whether nothing is committed at the moment. */
-  readonly isFailing: boolean;
   opened(name: string): OpenDocument | undefined;
   hold(name: string): Promise<Hold>;
-  append(open: OpenDocument, update: Uint8Array, author: string | null): void;
-  rebuild(open: OpenDocument, error: unknown): void;
-  readonly relay: { tellStored(name: string, update: Uint8Array): void };
+  connectionsTo(name: string): ConnectionInfo[];
+  readonly relay: EditHub['relay'] & { tellStored(name: string, update: Uint8Array): void };
 }
+
+/** What is recorded with a change. */
+export interface RecordedOptions {
+  readonly request?: RequestRecord | undefined;
+}
+export type RecordedCreateOptions = CreateOptions & RecordedOptions;
 
 /** {@link Documents}, beside the connections of people. */
 export class ProgramDocuments implements Documents {
   readonly #hub: DocumentHub;
   readonly #store: DocumentStore;
   readonly #index: DocumentIndex;
+  readonly #remover: Remover;
+  readonly #cluster: Cluster;
+  readonly #edits: Edits;
   readonly #isDatabaseThere: () => Promise<boolean>;
 
   constructor(options: {
     hub: DocumentHub;
     store: DocumentStore;
     index: DocumentIndex;
+    remover: Remover;
+    cluster: Cluster;
     isDatabaseThere: () => Promise<boolean>;
   }) {
     this.#hub = options.hub;
+    this.#edits = new Edits(options.hub);
+    this.#remover = options.remover;
+    this.#cluster = options.cluster;
     this.#store = options.store;
     this.#index = options.index;
     this.#isDatabaseThere = options.isDatabaseThere;
@@ -64,25 +87,88 @@ export class ProgramDocuments implements Documents {
     return orUnavailable(this.#index.has(name));
   }
 
-  async list({ prefix = '', cursor = '', limit = PAGE }: ListOptions = {}): Promise<DocumentList> {
-    if (!Number.isInteger(limit) || limit < 1 || limit > MAX_PAGE) throw new IndelibleError('bad_limit');
+  async list({ prefix = '', cursor = '', skip = 0, limit = PAGE }: ListOptions = {}): Promise<DocumentList> {
+    if (!isCount(limit, 1, MAX_PAGE) || !isCount(skip, 0, Number.MAX_SAFE_INTEGER))
+      throw new IndelibleError('bad_limit');
     await this.#demandDatabase();
     // No name has what Postgres cannot take.
     if (`${prefix}${cursor}`.includes('\0')) return { names: [], cursor: null };
-    const names = await orUnavailable(this.#index.names(prefix, cursor, limit + 1));
+    const names = await orUnavailable(this.#index.names(prefix, cursor, limit + 1, skip));
     const page = names.slice(0, limit);
     return { names: page, cursor: names.length > limit ? (page.at(-1) ?? null) : null };
   }
 
-  async create(
-    name: string,
-    { content }: { readonly content?: FirstContent | undefined } = {},
-  ): Promise<void> {
+  async create(name: string, { content, user, request }: RecordedCreateOptions = {}): Promise<void> {
     refuseBadName(name);
+    const author = authorOf(user);
     const update = content === undefined ? null : this.#firstUpdate(content);
     await this.#demandDatabase();
-    if (!(await orUnavailable(this.#store.create(name, update)))) throw new IndelibleError('document_exists');
+    const isNew = await orUnavailable(this.#store.create(name, update, { author, request }));
+    if (!isNew) throw new IndelibleError('document_exists');
     if (update !== null) this.#hub.relay.tellStored(name, update);
+  }
+
+  async duplicate(name: string, to: string, options: ChangeOptions & RecordedOptions = {}): Promise<void> {
+    refuseBadName(to);
+    const copy = await this.read(name);
+    if (copy === null) throw new IndelibleError('document_missing');
+    await this.create(to, { ...options, content: copy.doc });
+  }
+
+  async rename(name: string, to: string, { request }: RecordedOptions = {}): Promise<void> {
+    refuseBadName(name);
+    refuseBadName(to);
+    await this.#demandDatabase();
+    if (name === to) {
+      if (!(await this.exists(name))) throw new IndelibleError('document_missing');
+      return;
+    }
+    await orUnavailable(this.#remover.rename(name, to, request));
+  }
+
+  async delete(name: string, { request }: RecordedOptions = {}): Promise<void> {
+    refuseBadName(name);
+    await this.#demandDatabase();
+    await orUnavailable(this.#remover.delete(name, request));
+  }
+
+  async restore(name: string, { request }: RecordedOptions = {}): Promise<void> {
+    refuseBadName(name);
+    await this.#demandDatabase();
+    await orUnavailable(this.#remover.restore(name, request));
+  }
+
+  async erase(name: string, { request }: RecordedOptions = {}): Promise<void> {
+    refuseBadName(name);
+    await this.#demandDatabase();
+    await orUnavailable(this.#remover.erase(name, request));
+  }
+
+  async connections(name: string): Promise<ConnectionInfo[]> {
+    refuseBadName(name);
+    const elsewhere = await this.#cluster.connectionsTo(name);
+    return [...this.#hub.connectionsTo(name), ...elsewhere];
+  }
+
+  async statistics(name: string): Promise<DocumentStatistics | null> {
+    refuseBadName(name);
+    await this.#demandDatabase();
+    return orUnavailable(this.#index.statistics(name));
+  }
+
+  /** Why there is no document of this name. */
+  async whyMissing(name: string): Promise<IndelibleError> {
+    const isDeleted = await orUnavailable(this.#store.isDeleted(name));
+    return new IndelibleError(isDeleted ? 'document_deleted' : 'document_missing');
+  }
+
+  /**
+   * Edits a stored document in one transaction, which everybody sees when it is committed; see {@link Edits.make}.
+   * @throws also {@link IndelibleError} `document_missing`
+   */
+  async edit(name: string, edit: ((doc: Y.Doc) => void) | Uint8Array, options: EditOptions): Promise<Edited> {
+    await this.#demandStored(name);
+    return this.#edits.make(await this.#hold(name), edit, options);
   }
 
   async transact<T>(
@@ -115,11 +201,11 @@ export class ProgramDocuments implements Documents {
 
   async #change<T>(
     name: string,
-    { user = null }: { readonly user?: string | null | undefined },
+    options: ChangeOptions,
     change: (open: OpenDocument, user: string | null) => T,
   ): Promise<Awaited<T>> {
     refuseBadName(name);
-    if (user !== null && !isUserId(user)) throw new IndelibleError('bad_user');
+    const user = authorOf(options.user);
     // Who has it open need not ask the database whether it is there.
     if (this.#hub.opened(name) === undefined) await this.#demandDatabase();
     else if (this.#hub.isFailing) throw new IndelibleError('database_unavailable');
@@ -170,7 +256,7 @@ export class ProgramDocuments implements Documents {
   /** Rows that cannot be applied are set aside, as when it is opened. */
   async #readStored(name: string): Promise<DocumentCopy | null> {
     for (;;) {
-      const stored = await orUnavailable(this.#store.read(name));
+      const stored = await orUnavailable(this.#store.readUnlessDeleted(name));
       if (stored === null) return null;
       const doc = new Y.Doc();
       try {
@@ -182,23 +268,30 @@ export class ProgramDocuments implements Documents {
     }
   }
 
+  async #demandStored(name: string): Promise<void> {
+    refuseBadName(name);
+    await this.#demandDatabase();
+    const isThere = this.#hub.opened(name)?.hasContent === true || (await this.exists(name));
+    if (!isThere) throw await this.whyMissing(name);
+  }
+
   async #demandDatabase(): Promise<void> {
     if (!(await this.#isDatabaseThere())) throw new IndelibleError('database_unavailable');
   }
 }
 
-/** @throws {@link IndelibleError} `database_unavailable` when the database is away */
-async function orUnavailable<T>(work: Promise<T>): Promise<T> {
-  try {
-    return await work;
-  } catch (error) {
-    if (error instanceof IndelibleError || !isTransient(error)) throw error;
-    throw new IndelibleError('database_unavailable', undefined, { cause: error });
-  }
+function isCount(number: number, least: number, most: number): boolean {
+  return Number.isInteger(number) && number >= least && number <= most;
 }
 
 function refuseBadName(name: string): void {
   if (!isDocumentName(name)) throw new IndelibleError('bad_name');
+}
+
+function authorOf(user: string | null | undefined): string | null {
+  if (user === undefined || user === null) return null;
+  if (!isUserId(user)) throw new IndelibleError('bad_user');
+  return user;
 }
 
 /** For Hocuspocus, and for the log. */

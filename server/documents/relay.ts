@@ -3,6 +3,8 @@ import type {
   Answer,
   Cluster,
   ClusterEvents,
+  ConnectionInfo,
+  Deletion,
   ConnectionsOf,
   LogPosition,
   Purpose,
@@ -53,8 +55,13 @@ export interface RelayHub {
   /** Commits once more what is in memory of a document, if it is open. */
   writeAgain(name: string): void;
   disconnect(whose: ConnectionsOf): void;
+  connectionsTo(name: string): readonly ConnectionInfo[];
   /** Access was taken back at another instance. */
   onRevoked(): void;
+  /** Another instance has deleted a document, or renamed it, and stored that. */
+  deletedElsewhere(deletion: Deletion): void;
+  /** Documents may have been deleted at other instances. */
+  onDeleted(): void;
 }
 
 /** The documents of this instance, and those of the others. */
@@ -240,6 +247,8 @@ export class Relay implements ClusterEvents {
   }
 
   reconnected(): void {
+    // It may be among what was lost.
+    this.#hub.onDeleted();
     this.#forEachOpen(COMPARE_ALL_MS, (open) => {
       open.presence.sayAllAgain();
       const since = performance.now();
@@ -262,6 +271,14 @@ export class Relay implements ClusterEvents {
 
   revoked(): void {
     this.#hub.onRevoked();
+  }
+
+  deleted(deletion: Deletion): void {
+    this.#hub.deletedElsewhere(deletion);
+  }
+
+  connectionsTo(name: string): readonly ConnectionInfo[] {
+    return this.#hub.connectionsTo(name);
   }
 
   disconnected(whose: ConnectionsOf): void {

@@ -2,6 +2,7 @@ import { isDocumentName, isUserId } from '../auth/names.ts';
 import type { Revocation, RevocationRequest, Revocations } from '../auth/revocations.ts';
 import type { Cluster } from '../cluster/cluster.ts';
 import { IndelibleError, messageOf } from '../errors.ts';
+import { repeat } from '../lifecycle.ts';
 import type { Log } from '../log.ts';
 import type { RevocationStore } from '../storage/revocation-store.ts';
 import type { Hub } from './hub.ts';
@@ -16,8 +17,7 @@ export class Revoker {
   readonly #hub: Hub;
   readonly #cluster: Cluster;
   readonly #log: Log;
-  #timer: NodeJS.Timeout | undefined;
-  #isClosed = false;
+  #stop: (() => void) | undefined;
 
   constructor(options: {
     store: RevocationStore;
@@ -39,7 +39,7 @@ export class Revoker {
    */
   async start(): Promise<void> {
     await this.#read();
-    this.#poll();
+    this.#stop = repeat(POLL_MS, () => this.catchUp());
   }
 
   /**
@@ -68,17 +68,7 @@ export class Revoker {
   }
 
   close(): void {
-    this.#isClosed = true;
-    clearTimeout(this.#timer);
-  }
-
-  #poll(): void {
-    if (this.#isClosed) return;
-    this.#timer = setTimeout(() => {
-      // Does not reject.
-      void this.catchUp().then(() => this.#poll());
-    }, POLL_MS);
-    this.#timer.unref();
+    this.#stop?.();
   }
 
   async #read(): Promise<void> {

@@ -1,4 +1,5 @@
 import type { Decision } from '../auth/access.ts';
+import type { ConnectionInfo } from '../cluster/cluster.ts';
 import { IndelibleError, closeCodeOf, messageOf, toIndelibleError, type ErrorCode } from '../errors.ts';
 import type { Limits, Meter } from '../limits.ts';
 import {
@@ -269,6 +270,19 @@ export class Session implements ConnectionSession {
     if (this.wire.protocol === 'y-websocket' && !this.#isClosed) this.end('document_reset');
   }
 
+  /** Its connections to a document, of which there is one, unless its client has opened it twice. */
+  connectionsTo(document: string): ConnectionInfo[] {
+    const { protocol } = this.wire;
+    return [...this.#connections.values()]
+      .filter(({ open }) => open.name === document)
+      .map(({ open, connection, grant }) => ({
+        user: grant.user,
+        access: grant.access,
+        protocol,
+        presence: open.presence.statesOf(connection),
+      }));
+  }
+
   /** Ends access to a document if it was taken back. */
   endRevoked(document: string): void {
     for (const connection of this.#connections.values()) {
@@ -278,10 +292,10 @@ export class Session implements ConnectionSession {
   }
 
   /** Ends the connection to a document, if it is this user's; everybody's when none is given. */
-  disconnect(document: string, user: string | undefined): void {
+  disconnect(document: string, user: string | undefined, code: ErrorCode = 'disconnected'): void {
     for (const connection of this.#connections.values()) {
       const isMeant = connection.open.name === document && (user === undefined || user === connection.user);
-      if (isMeant) this.takeAway(connection, 'disconnected');
+      if (isMeant) this.takeAway(connection, code);
     }
   }
 

@@ -146,7 +146,7 @@ export function encodeDenied(address: string, reason: string): Uint8Array {
 }
 
 /** Says what the client may do, as Hocuspocus does when a document opens. */
-export function encodeGranted(address: string, access: 'read' | 'write'): Uint8Array {
+export function encodeGranted(address: string, access: 'read' | 'write' | 'admin'): Uint8Array {
   return encodeAuth(address, AuthKind.Granted, access === 'read' ? 'readonly' : 'read-write');
 }
 

@@ -36,7 +36,7 @@ export class Committer {
    * @param patience - times as long as usual that it may take
    * @throws {@link CommitTimeout}; what {@link DatabasePool.use} throws
    */
-  commit(patience: number, work: (connection: DatabaseConnection) => Promise<void>): Promise<void> {
+  commit<T>(patience: number, work: (connection: DatabaseConnection) => Promise<T>): Promise<T> {
     const ms = this.ms * patience;
     return this.pool.use(async (connection) => {
       const committed = work(connection);
@@ -48,7 +48,7 @@ export class Committer {
         const mayGoOn = await Promise.race([isOver, this.#waitsForStandby(connection)]);
         if (!mayGoOn) throw new CommitTimeout(`a commit has taken more than ${ms} ms`);
       }
-      await committed;
+      return committed;
     }, HOWEVER_SILENT);
   }
 

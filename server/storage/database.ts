@@ -13,7 +13,8 @@ const SILENCE_MS = 15_000;
  * keeps back the warning of a commit that was cancelled while it waited for a standby. One of `statement_timeout` only fails
  * statements, but a batch that takes longer would be tried in vain for ever.
  */
-const DURABLY = 'set synchronous_commit = on; set client_min_messages = warning; set statement_timeout = 0';
+const DURABLY = `set synchronous_commit = on; set client_min_messages = warning; set statement_timeout = 0;
+  set application_name = 'indelible'`;
 /**
  * Every session of Postgres. What is given up here goes on there: it would keep its connection while it waits for a lock, and
  * its locks while it waits for us, and another one comes with each attempt. So Postgres gives up, too: before us where it is a

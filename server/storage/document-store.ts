@@ -6,7 +6,9 @@ import { checksumOf } from './checksum.ts';
 import type { DatabaseConnection } from './database-connection.ts';
 import type { DatabasePool } from './database-pool.ts';
 import { Merger } from './merger.ts';
+import { record, type RequestRecord } from './requests.ts';
 import { findUnreadable, type StoredDocument } from './stored-document.ts';
+import { isDeleted } from './tombstones.ts';
 
 /** What became of a fold: `unsafe` when the snapshot would not have given the same document back. */
 export type FoldResult =
@@ -20,6 +22,15 @@ interface StoredRow {
   checksum: number | null;
   version: string | null;
   isReplicated: boolean | null;
+}
+
+/** How a document is stored first. */
+export interface CreateInStore {
+  readonly author?: string | null;
+  /** What is recorded with it. */
+  readonly request?: RequestRecord | undefined;
+  /** Not where another one was deleted under its name. */
+  readonly unlessDeleted?: boolean;
 }
 
 /** Reads documents from snapshots and update log, and folds the one into the other. Knows nothing of open documents. */
@@ -46,18 +57,26 @@ export class DocumentStore {
    * Stores a document with its first content, if it is given any, unless it is stored already.
    * @returns whether this call stored it; of several instances that try at once, one does
    */
-  create(name: string, update: Uint8Array | null): Promise<boolean> {
+  create(
+    name: string,
+    update: Uint8Array | null,
+    { author = null, request, unlessDeleted = false }: CreateInStore = {},
+  ): Promise<boolean> {
     return this.#pool.transaction(async (connection) => {
+      if (unlessDeleted && (await isDeleted((text, values) => connection.query(text, values), name)))
+        return false;
       const { rows } = await connection.query<{ id: string }>(
         'insert into indelible.documents (name) values ($1) on conflict (name) do nothing returning id',
         [name],
       );
       const id = rows[0]?.id;
       if (id === undefined) return false;
+      if (request !== undefined) await record(connection, request);
       if (update === null) return true;
       await connection.query(
-        `insert into indelible.updates (document, created_at, checksum, update) values ($1, now(), $2, $3)`,
-        [id, checksumOf(update), update],
+        `insert into indelible.updates (document, author, created_at, checksum, update)
+           values ($1, $2, now(), $3, $4)`,
+        [id, author, checksumOf(update), update],
       );
       return true;
     });
@@ -74,6 +93,11 @@ export class DocumentStore {
     return result;
   }
 
+  /** Whether a name is that of a deleted document, and of no other. */
+  isDeleted(name: string): Promise<boolean> {
+    return isDeleted((text, values) => this.#pool.query(text, values), name);
+  }
+
   /** Ends the thread that merges. */
   close(): Promise<void> {
     return this.#merger.close();
@@ -81,7 +105,7 @@ export class DocumentStore {
 
   /** No connection is held while it merges, which may take seconds: commits of the embedded database share it. */
   async #fold(name: string): Promise<FoldResult> {
-    const stored = await this.read(name);
+    const stored = await this.readUnlessDeleted(name);
     if (stored === null || stored.tail.length === 0) return this.#folded({ kind: 'nothing' });
     failpoint('fold.read');
     const state = await this.#merger.merge(stored);
@@ -98,6 +122,16 @@ export class DocumentStore {
     return this.#folded({ kind: 'folded', snapshotBytes: state.byteLength, rows: stored.tail.length });
   }
 
+  /** Reads a document, as {@link read} does. @returns `null` also when it is deleted */
+  async readUnlessDeleted(name: string): Promise<StoredDocument | null> {
+    try {
+      return await this.read(name);
+    } catch (error) {
+      if (error instanceof IndelibleError && error.code === 'document_deleted') return null;
+      throw error;
+    }
+  }
+
   #folded(result: FoldResult): FoldResult {
     this.#metrics.folds.inc({ result: result.kind });
     return result;
@@ -107,8 +141,8 @@ export class DocumentStore {
    * Reads a document; in one statement, so that snapshot and tail are of one moment even while another instance folds.
    * Rows of the tail that fail their checksum are set aside, loudly, and left out.
    * @returns `null` when the document is not stored
-   * @throws {@link IndelibleError} `document_unavailable` when the snapshot is damaged; what `pg` throws when the
-   * database does not answer
+   * @throws {@link IndelibleError} `document_deleted`; `document_unavailable` when the snapshot is damaged; what `pg` throws when
+   * the database does not answer
    */
   read(name: string): Promise<StoredDocument | null> {
     return this.#pool.use((connection) => this.#read(connection, name));
@@ -127,7 +161,11 @@ export class DocumentStore {
       [name],
     );
     const head = rows.find(({ row }) => row === null);
-    if (head === undefined) return null;
+    if (head === undefined) {
+      if (await isDeleted((text, values) => connection.query(text, values), name))
+        throw new IndelibleError('document_deleted');
+      return null;
+    }
     if (head.bytes !== null && checksumOf(head.bytes) !== head.checksum) {
       throw this.#unavailable(name, 'the snapshot does not match its checksum');
     }
@@ -207,7 +245,11 @@ async function replaceSnapshot(
   state: Uint8Array,
 ): Promise<boolean> {
   if (connection.timeline !== stored.timeline) return false;
-  await connection.query('select 1 from indelible.documents where id = $1 for no key update', [stored.id]);
+  const locked = await connection.query('select from indelible.documents where id = $1 for no key update', [
+    stored.id,
+  ]);
+  // Deleted meanwhile: a snapshot would bring back what may have been erased.
+  if (locked.rowCount === 0) return false;
   failpoint('fold.locked');
   const merged = [stored.id, stored.tail.map(({ id }) => id)];
   const { rows } = await connection.query<{ version: string | null; isSetAside: boolean }>(

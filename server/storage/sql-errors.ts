@@ -1,4 +1,4 @@
-import { messageOf } from '../errors.ts';
+import { IndelibleError, messageOf } from '../errors.ts';
 
 /** SQLSTATE classes of a server that is away or out of something: connection, resources, operator, system. */
 const TRANSIENT_CLASSES = new Set(['08', '25', '40', '53', '55', '57', '58']);
@@ -16,9 +16,24 @@ export function isTransient(error: unknown): boolean {
   return error instanceof Error && !(error instanceof TypeError || error instanceof RangeError);
 }
 
+/** @throws {@link IndelibleError} `database_unavailable` when the database is away */
+export async function orUnavailable<T>(work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    if (error instanceof IndelibleError || !isTransient(error)) throw error;
+    throw new IndelibleError('database_unavailable', undefined, { cause: error });
+  }
+}
+
 /** Whether Postgres refuses the values of a statement, so that the same values can never succeed. */
 export function isAboutTheData(error: unknown): boolean {
   return DATA_CLASSES.has(sqlStateOf(error)?.slice(0, 2) ?? '');
+}
+
+/** Whether there is a row already of which there can be one only. */
+export function isDuplicate(error: unknown): boolean {
+  return sqlStateOf(error) === '23505';
 }
 
 /** What errors of one cause have in common. */

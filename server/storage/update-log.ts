@@ -1,6 +1,8 @@
+import { IndelibleError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
 import { CommitTimeout, type Committer } from './committer.ts';
+import type { KeyedRequest } from './requests.ts';
 import { RowWriter, type Row } from './row-writer.ts';
 import { isAboutTheData, kindOf } from './sql-errors.ts';
 
@@ -43,10 +45,12 @@ export interface UpdateLogEvents {
   /** The queue has reached its limit (`true`), or has room again (`false`). */
   full(isFull: boolean): void;
   /**
-   * What this document holds in memory will not be durable: Postgres refuses its updates for good, and they are dropped here.
-   * Nothing of them was acknowledged.
+   * What this document holds in memory will not be durable: Postgres refuses its updates for good, and they are dropped here; with
+   * `document_deleted` since it is deleted. Nothing of them was acknowledged.
    */
   refused(document: string, error: unknown): void;
+  /** Numbers move past rows of requests that were not written, since others had recorded them. */
+  repeated(): void;
 }
 
 /**
@@ -101,11 +105,12 @@ export class UpdateLog {
   /**
    * Queues an update for the next commit.
    * @param author - `sub` of the token, or `null`
+   * @param request - what is recorded with it
    * @returns its number; it is durable once {@link committed} has reached it
    */
-  append(document: string, update: Uint8Array, author: string | null): number {
+  append(document: string, update: Uint8Array, author: string | null, request?: KeyedRequest): number {
     const sequence = (this.#last += 1);
-    this.#queue.push({ document, update, author, time: Date.now(), sequence });
+    this.#queue.push({ document, update, author, time: Date.now(), sequence, request });
     this.#waitingRows.set(document, (this.#waitingRows.get(document) ?? 0) + 1);
     this.#countBytes(update.byteLength + ROW_OVERHEAD_BYTES);
     this.#schedule();
@@ -287,8 +292,13 @@ export class UpdateLog {
     );
   }
 
-  #commit(rows: readonly Row[]): Promise<void> {
-    return this.#committer.commit(this.#patience, (connection) => this.#writer.write(connection, rows));
+  async #commit(rows: readonly Row[]): Promise<void> {
+    const { deleted, repeated } = await this.#committer.commit(this.#patience, (connection) =>
+      this.#writer.write(connection, rows),
+    );
+    for (const document of deleted) this.#events.refused(document, new IndelibleError('document_deleted'));
+    if (repeated.length > 0) this.#events.repeated();
+    for (const { onRepeated } of repeated) onRepeated();
   }
 
   #settle({ rows, upTo }: Batch): void {

@@ -1,6 +1,12 @@
 import { expect, inject, test, vi } from 'vitest';
 import * as Y from 'yjs';
-import { ALONE, type Answer, type Cluster, type ClusterEvents } from '../../server/cluster/cluster.ts';
+import {
+  ALONE,
+  type Answer,
+  type Cluster,
+  type ClusterEvents,
+  type ConnectionInfo,
+} from '../../server/cluster/cluster.ts';
 import { RedisCluster } from '../../server/cluster/redis-cluster.ts';
 import { Metrics } from '../../server/metrics.ts';
 import { atTestEnd } from '../helpers/cleanup.ts';
@@ -21,6 +27,9 @@ interface Member {
   /** Holds when it has said so, as often; answers with what came with it. */
   hears(event: keyof ClusterEvents, times?: number): Promise<unknown[][]>;
 }
+
+/** Who is connected to every document, at each of them. */
+const HERE: ConnectionInfo[] = [{ user: 'anna', access: 'write', protocol: 'y-websocket', presence: [{}] }];
 
 /** @param answer - to whoever asks */
 function listen(cluster: Cluster, answer: Answer | null = null): Member {
@@ -45,6 +54,8 @@ function listen(cluster: Cluster, answer: Answer | null = null): Member {
     returned: note('returned'),
     reconnected: note('reconnected'),
     revoked: note('revoked'),
+    deleted: note('deleted'),
+    connectionsTo: () => HERE,
     disconnected: note('disconnected'),
   });
   const heard = (event: keyof ClusterEvents) =>
@@ -95,7 +106,9 @@ test.for<[kind: string, create: () => Cluster]>([
     cluster.stored(DOCUMENT);
     cluster.damaged(DOCUMENT);
     cluster.revoked();
+    cluster.deleted({ document: DOCUMENT, id: '7' });
     cluster.disconnect({ user: 'alice' });
+    expect(await cluster.connectionsTo(DOCUMENT)).toEqual([]);
     const since = performance.now();
     await cluster.ask(DOCUMENT, EVERYTHING, 'joining');
     expect(performance.now() - since).toBeLessThan(1_500);
@@ -183,6 +196,17 @@ test('[O4] what is stored by who does not have a document open is told to who ha
   one.cluster.stored(DOCUMENT);
   expect(await other.hears('stored')).toEqual([[DOCUMENT]]);
   expect(other.said.map(([event]) => event)).not.toContain('missed');
+});
+
+test('[O9] [O12] that something was deleted is told to all, and all tell who is connected', async () => {
+  const [one, other] = await pair();
+  one.cluster.deleted({ document: DOCUMENT, id: '7', to: 'other' });
+  one.cluster.deleted({ document: DOCUMENT, id: '8' });
+  expect(await other.hears('deleted', 2)).toEqual([
+    [{ document: DOCUMENT, id: '7', to: 'other' }],
+    [{ document: DOCUMENT, id: '8', to: undefined }],
+  ]);
+  expect(await one.cluster.connectionsTo(DOCUMENT)).toEqual(HERE);
 });
 
 test('[N2] what the database of another history has committed confirms nothing here', async () => {

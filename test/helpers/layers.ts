@@ -5,7 +5,7 @@ import { readSource } from './source.ts';
 /** The rows of server/, top first. A part is a folder of server/ or a file directly in it; it imports from rows below its own. */
 const ROWS: readonly string[][] = [
   ['main.ts'],
-  ['server.ts', 'index.ts', 'workers.ts'],
+  ['server.ts', 'index.ts', 'workers.ts', 'client.ts', 'token.ts'],
   ['gateway', 'api'],
   ['documents'],
   ['storage', 'cluster', 'auth', 'protocol'],

@@ -185,7 +185,7 @@ async function createHub(write: (line: string) => void): Promise<Hub> {
   const [log, metrics] = [createLog('warn', { write }), new Metrics()];
   const updateLog = new ForgetfulLog(database.committer, {
     limitBytes: 2 ** 20,
-    events: { committed: (...args) => hub.committed(...args), full() {}, refused() {} },
+    events: { committed: (...args) => hub.committed(...args), full() {}, refused() {}, repeated() {} },
     log,
     metrics,
   });
@@ -197,6 +197,7 @@ async function createHub(write: (line: string) => void): Promise<Hub> {
     onLoad: undefined,
     cluster: ALONE,
     onRevoked() {},
+    onDeleted() {},
     limits: {
       authMs: 10_000,
       documents: 1,

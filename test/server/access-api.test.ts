@@ -40,8 +40,8 @@ describe('GET /api/access/{name}', () => {
       typeof credential === 'object' ? `Bearer ${await mint(credential)}` : (credential ?? '');
     const response = await fetch(`${url}/api/access/notes`, { headers: { Authorization } });
     expect(response.status).toBe(status);
-    expect(response.headers.get('Content-Type')).toMatch(/^application\/json/);
-    expect(await response.json()).toEqual({ code, message: expect.any(String) as string });
+    expect(response.headers.get('Content-Type')).toBe('application/problem+json');
+    expect(await response.json()).toMatchObject({ code, status, title: expect.any(String) as string });
   });
 
   test('[K9] the scheme of a token is Bearer, however it is written', async () => {

@@ -22,7 +22,12 @@ test('[M1] instances that start at once on an empty database all come up, and mi
 
 test('[M1] migrating again applies nothing', async () => {
   const database = await openStorage(await createStorage('postgres'));
-  expect(await migrate(database, silent)).toEqual(['001_documents', '002_revocations', '003_instances']);
+  expect(await migrate(database, silent)).toEqual([
+    '001_documents',
+    '002_revocations',
+    '003_instances',
+    '004_tombstones',
+  ]);
   expect(await migrate(database, silent)).toEqual([]);
 });
 

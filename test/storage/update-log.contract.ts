@@ -40,6 +40,7 @@ export function updateLogContract(kind: StorageKind): void {
         events: {
           committed: (sequence, documents) => commits.push({ sequence, documents: [...documents] }),
           refused: (document) => refused.push(document),
+          repeated: () => {},
           full: (isFull) => full.push(isFull),
           ...options.events,
         },

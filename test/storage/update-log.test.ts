@@ -11,7 +11,7 @@ import { startProxy } from '../helpers/proxy.ts';
 import { createStorage, openMigrated, openStorage, silent } from '../helpers/storage.ts';
 
 const LIMITS = { limitBytes: 64 * 1024 * 1024 };
-const EVENTS = { committed: () => {}, refused: () => {}, full: () => {} };
+const EVENTS = { committed: () => {}, refused: () => {}, repeated: () => {}, full: () => {} };
 const MINUTE_MS = 60_000;
 /** Of the tests, instead of 15 s. */
 const STATEMENT_MS = 500;

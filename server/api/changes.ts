@@ -1,0 +1,242 @@
+import type { Context, MiddlewareHandler } from 'hono';
+import type * as Y from 'yjs';
+import { z } from 'zod';
+import { documentNameOf } from '../auth/names.ts';
+import { operate } from '../documents/operations.ts';
+import type { FirstContent } from '../documents/on-load.ts';
+import type { ProgramDocuments } from '../documents/program-documents.ts';
+import { documentOf } from '../documents/values.ts';
+import { IndelibleError } from '../errors.ts';
+import type { StoredAnswer } from '../storage/requests.ts';
+import type { CallerEnv, Callers } from './caller.ts';
+import { etagOf, names } from './conditions.ts';
+import { describe, json, jsonOf, mediaTypeOf, queryOf, type DescribedApp } from './described.ts';
+import type { Done, Idempotency, Recorded } from './idempotency.ts';
+import { typesOf } from './reads.ts';
+import * as schemas from './schemas.ts';
+
+const UPDATE = 'application/octet-stream';
+
+const inPath = z.object({
+  name: z.string().meta({ description: 'Name of the document, percent-encoded as one segment' }),
+});
+const key = {
+  'idempotency-key': z.string().optional().meta({
+    description: 'What is asked with the same one within a day is done once, and answered the same',
+  }),
+};
+const update = { schema: z.string().meta({ format: 'binary', description: 'A Yjs update' }) };
+const tags = ['Documents'];
+const NO_CONTENT: StoredAnswer = { status: 204, headers: {}, body: null };
+
+export interface ChangeRoutesOptions {
+  readonly documents: ProgramDocuments;
+  readonly callers: Callers;
+  readonly idempotency: Idempotency;
+  /** Refuses bodies that are too large. */
+  readonly body: MiddlewareHandler;
+}
+
+/** What can be done to documents. */
+export function changeRoutes(app: DescribedApp, options: ChangeRoutesOptions): void {
+  const { documents, callers, idempotency, body } = options;
+  describe(
+    app,
+    {
+      method: 'post',
+      path: '/api/documents/{name}',
+      tags,
+      summary: 'Creates a document, blank or with first content',
+      request: {
+        params: inPath,
+        query: schemas.createQuery,
+        headers: z.object(key),
+        body: { content: { 'application/json': { schema: schemas.content }, [UPDATE]: update } },
+      },
+      responses: { 201: json('It is created', schemas.created), 409: { description: 'There is one' } },
+    },
+    callers.may('write'),
+    body,
+    (context) => idempotency.answer(context, (recorded) => create(context, documents, recorded)),
+  );
+  describe(
+    app,
+    {
+      method: 'patch',
+      path: '/api/documents/{name}',
+      tags,
+      summary: 'Changes a document in one transaction; answered when that is committed',
+      request: {
+        params: inPath,
+        headers: z.object({
+          ...key,
+          'if-match': z.string().optional().meta({ description: 'Only if the document still has this ETag' }),
+        }),
+        body: { content: { 'application/json': { schema: schemas.patch }, [UPDATE]: update } },
+      },
+      responses: {
+        204: { description: 'It is committed; ETag is that of the document with it' },
+        412: { description: 'The document has moved on; ETag is its present one' },
+      },
+    },
+    callers.may('write'),
+    body,
+    (context) => idempotency.answer(context, (recorded) => change(context, documents, recorded)),
+  );
+  describe(
+    app,
+    {
+      method: 'delete',
+      path: '/api/documents/{name}',
+      tags,
+      summary: 'Deletes a document; sockets close with 4404, and it can be restored for KEEP_DELETED_HOURS',
+      request: { params: inPath, headers: z.object(key) },
+      responses: { 204: { description: 'It is deleted' } },
+    },
+    callers.may('admin'),
+    body,
+    (context) =>
+      idempotency.answer(context, async (recorded) => {
+        await documents.delete(context.get('name'), { request: recorded?.(NO_CONTENT) });
+        return { answer: NO_CONTENT, isRecorded: true };
+      }),
+  );
+  for (const [word, summary] of [
+    ['restore', 'Brings the document back that was deleted last under this name'],
+    ['erase', 'Deletes a document, and those that were deleted under its name, for good'],
+  ] as const)
+    describe(
+      app,
+      {
+        method: 'post',
+        path: `/api/documents/{name}/${word}`,
+        tags,
+        summary,
+        request: { params: inPath, headers: z.object(key) },
+        responses: { 204: { description: 'It is done' } },
+      },
+      callers.may('admin'),
+      body,
+      (context) =>
+        idempotency.answer(context, async (recorded) => {
+          await documents[word](context.get('name'), { request: recorded?.(NO_CONTENT) });
+          return { answer: NO_CONTENT, isRecorded: true };
+        }),
+    );
+  describe(
+    app,
+    {
+      method: 'post',
+      path: '/api/documents/{name}/duplicate',
+      tags,
+      summary: 'Creates a document with what this one holds; needs `write` for the new name',
+      request: {
+        params: inPath,
+        headers: z.object(key),
+        body: { required: true, content: { 'application/json': { schema: schemas.target } } },
+      },
+      responses: { 201: json('It is created', schemas.created) },
+    },
+    callers.may('read'),
+    body,
+    (context) =>
+      idempotency.answer(context, async (recorded) => {
+        const to = await targetOf(context, callers, 'write');
+        const answer = createdAnswer(to);
+        const request = recorded?.(answer);
+        await documents.duplicate(context.get('name'), to, { user: context.get('user'), request });
+        return { answer, isRecorded: true };
+      }),
+  );
+  describe(
+    app,
+    {
+      method: 'post',
+      path: '/api/documents/{name}/rename',
+      tags,
+      summary:
+        'Gives a document another name, which needs `admin` for both; sockets of the old one close with 4404',
+      request: {
+        params: inPath,
+        headers: z.object(key),
+        body: { required: true, content: { 'application/json': { schema: schemas.target } } },
+      },
+      responses: { 204: { description: 'It is done' } },
+    },
+    callers.may('admin'),
+    body,
+    (context) =>
+      idempotency.answer(context, async (recorded) => {
+        const to = await targetOf(context, callers, 'admin');
+        await documents.rename(context.get('name'), to, { request: recorded?.(NO_CONTENT) });
+        return { answer: NO_CONTENT, isRecorded: true };
+      }),
+  );
+}
+
+async function create(
+  context: Context<CallerEnv>,
+  documents: ProgramDocuments,
+  recorded: Recorded | undefined,
+): Promise<Done> {
+  const name = context.get('name');
+  const answer = createdAnswer(name);
+  const content = await contentOf(context);
+  await documents.create(name, { content, user: context.get('user'), request: recorded?.(answer) });
+  return { answer, isRecorded: true };
+}
+
+async function contentOf(context: Context): Promise<FirstContent | undefined> {
+  const bytes = new Uint8Array(await context.req.arrayBuffer());
+  if (bytes.byteLength === 0) return undefined;
+  if (mediaTypeOf(context) === UPDATE) return bytes;
+  const { type } = queryOf(context, schemas.createQuery);
+  return documentOf(await jsonOf(context, schemas.content), typesOf(type));
+}
+
+function createdAnswer(name: string): StoredAnswer {
+  const Location = `/api/documents/${encodeURIComponent(name)}`;
+  const body = JSON.stringify({ name } satisfies z.input<typeof schemas.created>);
+  return { status: 201, headers: { 'Content-Type': 'application/json', Location }, body };
+}
+
+async function change(
+  context: Context<CallerEnv>,
+  documents: ProgramDocuments,
+  recorded: Recorded | undefined,
+): Promise<Done> {
+  const expected = context.req.header('if-match');
+  let present = '';
+  const expects = (version: string) => {
+    present = version;
+    return expected === undefined || names(expected, version);
+  };
+  const request = recorded && ((version: string) => recorded(changed(version)));
+  const edit = await editOf(context);
+  try {
+    const options = { user: context.get('user'), expects, request };
+    const { version, ...done } = await documents.edit(context.get('name'), edit, options);
+    return { answer: changed(version), ...done };
+  } catch (error) {
+    const hasMovedOn = error instanceof IndelibleError && error.code === 'document_changed';
+    if (hasMovedOn) context.header('ETag', etagOf(present));
+    throw error;
+  }
+}
+
+async function editOf(context: Context<CallerEnv>): Promise<Uint8Array | ((doc: Y.Doc) => void)> {
+  if (mediaTypeOf(context) === UPDATE) return new Uint8Array(await context.req.arrayBuffer());
+  const { operations } = await jsonOf(context, schemas.patch);
+  return (doc) => operate(doc, operations);
+}
+
+function changed(version: string): StoredAnswer {
+  return { status: 204, headers: { ETag: etagOf(version) }, body: null };
+}
+
+async function targetOf(context: Context, callers: Callers, needed: 'write' | 'admin'): Promise<string> {
+  const { to } = await jsonOf(context, schemas.target);
+  if (documentNameOf(`/${encodeURIComponent(to)}`) === null) throw new IndelibleError('bad_name');
+  await callers.demand(context, to, needed);
+  return to;
+}

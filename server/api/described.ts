@@ -1,0 +1,97 @@
+import { OpenAPIHono, type RouteConfig } from '@hono/zod-openapi';
+import type { Context, Handler, MiddlewareHandler } from 'hono';
+import type { z } from 'zod';
+import { IndelibleError } from '../errors.ts';
+import type { CallerEnv } from './caller.ts';
+import { problem } from './schemas.ts';
+
+/** Routes that describe themselves for `GET /api/openapi.json`. */
+export type DescribedApp = OpenAPIHono<CallerEnv>;
+
+/** Name of how a caller says who they are. */
+export const TOKEN = 'token';
+
+/** Every route may answer so. */
+const PROBLEM = {
+  description: 'Why it was not done',
+  content: { 'application/problem+json': { schema: problem } },
+};
+
+export type Description = Omit<RouteConfig, 'responses'> & { readonly responses: RouteConfig['responses'] };
+
+/**
+ * Adds a route. What it is given is checked by its handler, with the schemas of its description, once it is known who asks: so nothing
+ * is read, and nothing told, before.
+ */
+export function describe(
+  app: DescribedApp,
+  description: Description,
+  ...handlers: [...MiddlewareHandler<CallerEnv>[], Handler<CallerEnv>]
+): void {
+  const { responses } = description;
+  const path = pathOf(description);
+  const security = [{ [TOKEN]: [] }];
+  app.openAPIRegistry.registerPath({
+    ...description,
+    security,
+    responses: { ...responses, default: PROBLEM },
+  });
+  app.on([description.method], [path], ...handlers);
+}
+
+function pathOf({ path }: Pick<RouteConfig, 'path'>): string {
+  return path.replaceAll(/\{(.+?)\}/g, ':$1');
+}
+
+/** Answers every other method of the routes that were added so far. */
+export function refuseOtherMethods(app: DescribedApp): void {
+  const methods = new Map<string, string[]>();
+  for (const definition of app.openAPIRegistry.definitions) {
+    if (definition.type !== 'route') continue;
+    const path = pathOf(definition.route);
+    const method = definition.route.method.toUpperCase();
+    methods.set(path, [...(methods.get(path) ?? []), method, ...(method === 'GET' ? ['HEAD'] : [])]);
+  }
+  for (const [path, allowed] of methods)
+    app.all(path, (context) => {
+      context.header('Allow', allowed.join(', '));
+      throw new IndelibleError('bad_method');
+    });
+}
+
+export function json<S extends z.ZodType>(description: string, schema: S) {
+  return { description, content: { 'application/json': { schema } } };
+}
+
+/** The query of a request; what is given twice as an array. */
+export function queryOf<S extends z.ZodType>(context: Context, schema: S): z.output<S> {
+  const given = Object.entries(context.req.queries()).map(([name, values]) => [
+    name,
+    values.length === 1 ? values[0] : values,
+  ]);
+  return schema.parse(Object.fromEntries(given));
+}
+
+/**
+ * The body of a request.
+ * @throws {@link IndelibleError} `bad_request`, `bad_media_type`
+ */
+export async function jsonOf<S extends z.ZodType>(context: Context, schema: S): Promise<z.output<S>> {
+  if (mediaTypeOf(context) !== 'application/json') throw new IndelibleError('bad_media_type');
+  const text = await context.req.text();
+  return schema.parse(parsed(text));
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new IndelibleError('bad_request', 'the body is no JSON', { cause: error });
+  }
+}
+
+/** Without parameters; blank when there is none. */
+export function mediaTypeOf(context: Context): string {
+  const [type = ''] = (context.req.header('content-type') ?? '').split(';', 1);
+  return type.trim().toLowerCase();
+}

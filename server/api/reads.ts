@@ -1,0 +1,220 @@
+import type { Context } from 'hono';
+import { toBase64 } from 'lib0/buffer';
+import * as Y from 'yjs';
+import { z } from 'zod';
+import type { DocumentCopy, RootType } from '../documents/content.ts';
+import { sequenceAt } from '../documents/operations.ts';
+import type { ProgramDocuments } from '../documents/program-documents.ts';
+import { IndelibleError } from '../errors.ts';
+import type { CallerEnv, Callers } from './caller.ts';
+import { etagOf, names } from './conditions.ts';
+import { describe, json, queryOf, type DescribedApp } from './described.ts';
+import * as schemas from './schemas.ts';
+
+/** Names that are looked at for one page, most of which a token may not allow. */
+const MOST_LOOKED_AT = 1_000;
+const PAGE = 100;
+/** In the header of a read, in the order of what was asked. */
+export const POSITIONS_HEADER = 'Relative-Positions';
+
+type Query = z.output<typeof schemas.readQuery>;
+
+const inPath = z.object({
+  name: z.string().meta({ description: 'Name of the document, percent-encoded as one segment' }),
+});
+const tags = ['Documents'];
+
+/** What can be read of documents. */
+export function readRoutes(app: DescribedApp, documents: ProgramDocuments, callers: Callers): void {
+  describe(
+    app,
+    {
+      method: 'get',
+      path: '/api/documents',
+      tags,
+      summary: 'The names of stored documents that the token may read, in the order of their bytes',
+      request: { query: schemas.listQuery },
+      responses: { 200: json('A page; it may have fewer names than asked for', schemas.documentList) },
+    },
+    callers.isKnown(),
+    async (context) => {
+      const page = await list(context, documents, callers);
+      return context.json(page satisfies z.input<typeof schemas.documentList>);
+    },
+  );
+  describe(
+    app,
+    {
+      method: 'get',
+      path: '/api/documents/{name}',
+      tags,
+      summary: 'A document as people see it; HEAD tells whether there is one, and its version',
+      request: {
+        params: inPath,
+        query: schemas.readQuery,
+        headers: z.object({ 'if-none-match': z.string().optional() }),
+      },
+      responses: {
+        200: {
+          description: 'The content; ETag is another one whenever it can have changed',
+          content: {
+            'application/json': { schema: schemas.content },
+            'text/plain': { schema: z.string() },
+            'application/octet-stream': {
+              schema: z.string().meta({ format: 'binary', description: 'A Yjs update' }),
+            },
+          },
+        },
+        304: { description: 'It has the version that If-None-Match names' },
+      },
+    },
+    callers.may('read'),
+    (context) => read(context, documents),
+  );
+  describe(
+    app,
+    {
+      method: 'get',
+      path: '/api/documents/{name}/connections',
+      tags,
+      summary: 'Who is connected, at all instances',
+      request: { params: inPath },
+      responses: { 200: json('Connections', schemas.connections) },
+    },
+    callers.may('read'),
+    async (context) => {
+      const name = context.get('name');
+      const connections = await documents.connections(name);
+      // People may be in a document that nobody has edited yet.
+      if (connections.length === 0 && !(await documents.exists(name))) throw await documents.whyMissing(name);
+      return context.json({ connections });
+    },
+  );
+  describe(
+    app,
+    {
+      method: 'get',
+      path: '/api/documents/{name}/statistics',
+      tags,
+      summary: 'What is stored, and how many are connected',
+      request: { params: inPath },
+      responses: { 200: json('Statistics', schemas.statistics) },
+    },
+    callers.may('read'),
+    async (context) => {
+      const name = context.get('name');
+      const stored = await documents.statistics(name);
+      if (stored === null) throw await documents.whyMissing(name);
+      const connections = await documents.connections(name);
+      const users = new Set(connections.flatMap(({ user }) => user ?? []));
+      const answer: z.input<typeof schemas.statistics> = {
+        ...stored,
+        bytes: stored.rowBytes + stored.snapshotBytes,
+        connections: connections.length,
+        // Of whom nobody was asked who they are, each is somebody.
+        people: users.size + connections.filter(({ user }) => user === null).length,
+      };
+      return context.json(answer);
+    },
+  );
+}
+
+async function list(context: Context<CallerEnv>, documents: ProgramDocuments, callers: Callers) {
+  const { prefix, cursor, limit = PAGE } = queryOf(context, schemas.listQuery);
+  const found: string[] = [];
+  let [after, skip] = readCursor(cursor);
+  for (let looked = 0; looked < MOST_LOOKED_AT && found.length < limit;) {
+    const page = await documents.list({ prefix, cursor: after, skip, limit: limit - found.length });
+    for (const name of page.names) {
+      skip += 1;
+      if (!(await callers.mayRead(context, name))) continue;
+      found.push(name);
+      [after, skip] = [name, 0];
+    }
+    looked += page.names.length;
+    if (page.cursor === null) return { names: found, cursor: null };
+  }
+  return { names: found, cursor: skip === 0 ? after : `${after}${SKIP}${skip}` };
+}
+
+/** A cursor is a name that was told, and how many after it are not to be: of those it says nothing. In no name is this character. */
+const SKIP = '\n';
+
+function readCursor(cursor = ''): [after: string, skip: number] {
+  const [after = '', skip = '0'] = cursor.split(SKIP, 2);
+  if (!/^\d{1,9}$/.test(skip)) throw new IndelibleError('bad_request', 'cursor is none of a list');
+  return [after, Number(skip)];
+}
+
+async function read(context: Context<CallerEnv>, documents: ProgramDocuments): Promise<Response> {
+  const name = context.get('name');
+  const query = queryOf(context, schemas.readQuery);
+  const copy = await documents.read(name);
+  if (copy === null) throw await documents.whyMissing(name);
+  const { version } = copy;
+  context.header('ETag', etagOf(version));
+  context.header('Cache-Control', 'private, no-cache');
+  const known = context.req.header('if-none-match');
+  if (known !== undefined && names(known, version)) return context.body(null, 304);
+  if (query.relative !== undefined) context.header(POSITIONS_HEADER, positionsIn(copy, query));
+  return contentOf(context, copy, query);
+}
+
+function contentOf(context: Context, copy: DocumentCopy, { format, root, type }: Query): Response {
+  const types = typesOf(type, root);
+  if (format === 'yjs') {
+    return context.body(Y.encodeStateAsUpdate(copy.doc).slice(), 200, {
+      'Content-Type': 'application/octet-stream',
+    });
+  }
+  if (format === 'json')
+    return context.json(root === undefined ? copy.json(types) : copy.root(root, types[root]));
+  const shown = types[root ?? 'content'];
+  if (shown === 'map' || shown === 'array')
+    throw new IndelibleError('wrong_type', 'only texts and XML read as text');
+  return context.text(copy.text(root, shown));
+}
+
+/**
+ * Types of roots, given as `text`, or as `name:text` for several.
+ * @throws {@link IndelibleError} `bad_request`
+ */
+export function typesOf(
+  given: string | readonly string[] | undefined,
+  root?: string,
+): Record<string, RootType> {
+  const words = given === undefined ? [] : typeof given === 'string' ? [given] : given;
+  return Object.fromEntries(
+    words.map((word) => {
+      const end = word.lastIndexOf(':');
+      const name = end === -1 ? (root ?? 'content') : word.slice(0, end);
+      return [name, schemas.rootType.parse(word.slice(end + 1))];
+    }),
+  );
+}
+
+function positionsIn(copy: DocumentCopy, { relative = '', root = 'content', path }: Query): string {
+  // What is read of it stays untyped.
+  const doc = new Y.Doc();
+  Y.applyUpdate(doc, Y.encodeStateAsUpdate(copy.doc));
+  const sequence = sequenceAt(doc, {
+    root,
+    path: path === undefined ? [] : schemas.path.parse(pathOf(path)),
+  });
+  return relative
+    .split(',')
+    .map((text) => {
+      const index = Number(text);
+      if (index > sequence.length) throw new IndelibleError('bad_operation', `${index} lies beyond the end`);
+      return toBase64(Y.encodeRelativePosition(Y.createRelativePositionFromTypeIndex(sequence, index)));
+    })
+    .join(', ');
+}
+
+function pathOf(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new IndelibleError('bad_request', 'path is no JSON', { cause: error });
+  }
+}

@@ -1,0 +1,105 @@
+import * as Y from 'yjs';
+import { IndelibleError } from '../errors.ts';
+import { applyUpdate } from '../storage/stored-document.ts';
+import type { OpenDocument } from './open-document.ts';
+
+/** Unused for so long, the copy is let go: it takes as much memory as its document. */
+const IDLE_MS = 10_000;
+/** Changes of one document that may wait for the one that is being committed. */
+const MOST_WAITING = 1_000;
+
+/**
+ * A copy of an open document that follows it, and in which the changes of programs are made first. One that throws half-way, or is
+ * refused, has touched nothing; and one that is recorded with its request is seen by nobody before it is committed, so that no
+ * instance that dies leaves it to people who bring it to another one, where it is tried again.
+ */
+export class Draft {
+  readonly #open: OpenDocument;
+  #copy: Y.Doc | undefined;
+  #idle: NodeJS.Timeout | undefined;
+  #turn: Promise<unknown> = Promise.resolve();
+  #waiting = 0;
+
+  constructor(open: OpenDocument) {
+    this.#open = open;
+  }
+
+  /**
+   * One after the other: what is built on a change that is then not committed would wait for it for ever.
+   * @throws {@link IndelibleError} `document_busy`
+   */
+  async inTurn<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#waiting >= MOST_WAITING) throw new IndelibleError('document_busy');
+    this.#waiting += 1;
+    const result = this.#turn.then(work);
+    this.#turn = result.catch(() => {});
+    try {
+      return await result;
+    } finally {
+      this.#waiting -= 1;
+    }
+  }
+
+  /** The copy, with all that the document holds. */
+  get doc(): Y.Doc {
+    this.#copy ??= this.#begin();
+    clearTimeout(this.#idle);
+    this.#idle = setTimeout(() => this.discard(), IDLE_MS).unref();
+    return this.#copy;
+  }
+
+  /**
+   * Makes a change in one transaction.
+   * @returns the update; `null` when nothing has changed
+   * @throws what `work` throws; the copy is let go then
+   */
+  change(work: (doc: Y.Doc) => void): Uint8Array | null {
+    const { doc } = this;
+    const updates: Uint8Array[] = [];
+    const keep = (update: Uint8Array) => updates.push(update);
+    doc.on('update', keep);
+    try {
+      doc.transact(() => work(doc));
+    } catch (error) {
+      this.discard();
+      throw error;
+    } finally {
+      doc.off('update', keep);
+    }
+    return updates[0] ?? null;
+  }
+
+  /** Lets the copy go, with what the document does not hold. */
+  discard(): void {
+    clearTimeout(this.#idle);
+    this.#open.document.off('update', this.#follow);
+    this.#copy?.destroy();
+    this.#copy = undefined;
+  }
+
+  #begin(): Y.Doc {
+    const copy = new Y.Doc();
+    Y.applyUpdate(copy, Y.encodeStateAsUpdate(this.#open.document));
+    this.#open.document.on('update', this.#follow);
+    return copy;
+  }
+
+  readonly #follow = (update: Uint8Array) => {
+    const copy = this.#copy;
+    if (copy === undefined) return;
+    let hasStrayed = false;
+    const watch = (_update: Uint8Array, _origin: unknown, _doc: Y.Doc, { local }: Y.Transaction) => {
+      hasStrayed ||= local;
+    };
+    copy.on('update', watch);
+    try {
+      applyUpdate(copy, update);
+    } catch {
+      hasStrayed = true;
+    }
+    copy.off('update', watch);
+    // Yjs has thrown, or taken away formatting of its own accord, as the document itself has not. The next copy is made of what that
+    // is then.
+    if (hasStrayed) this.discard();
+  };
+}

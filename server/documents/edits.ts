@@ -1,0 +1,182 @@
+import * as Y from 'yjs';
+import { IndelibleError, type ErrorCode } from '../errors.ts';
+import { withDeadline } from '../lifecycle.ts';
+import type { KeyedRequest, RequestRecord } from '../storage/requests.ts';
+import { applyUpdate } from '../storage/stored-document.ts';
+import { versionOf } from './content.ts';
+import { Draft } from './draft.ts';
+import type { Hold } from './hold.ts';
+import type { OpenDocument } from './open-document.ts';
+import { checkUpdate, type UpdateLimits } from './update-check.ts';
+
+/** Who waits for a commit is told after this time that it has not come yet. */
+const COMMIT_MS = 5_000;
+
+/** What edits need of the hub. */
+export interface EditHub {
+  readonly limits: { readonly update: UpdateLimits };
+  readonly isFailing: boolean;
+  append(open: OpenDocument, update: Uint8Array, author: string | null): void;
+  write(open: OpenDocument, update: Uint8Array, author: string | null, request?: KeyedRequest): void;
+  rebuild(open: OpenDocument, error: unknown): void;
+  readonly relay: { tell(open: OpenDocument, update: Uint8Array): void };
+}
+
+/** How an edit is to be made. */
+export interface EditOptions {
+  readonly user: string | null;
+  /**
+   * Whether the document may be changed in this version.
+   * @see versionOf
+   */
+  readonly expects?: ((version: string) => boolean) | undefined;
+  /** What is recorded with the edit, given the version that the document has with it. */
+  readonly request?: ((version: string) => RequestRecord) | undefined;
+}
+
+/** What became of an edit. */
+export interface Edited {
+  /** Of the document, with the edit. */
+  readonly version: string;
+  /** Whether its request is recorded: not where there was nothing to change. */
+  readonly isRecorded: boolean;
+  /** Nothing was changed, since there is another attempt at its request that has been recorded. */
+  readonly isRepeated: boolean;
+}
+
+/** Edits of programs that are committed before they are seen; see {@link Draft}. */
+export class Edits {
+  readonly #hub: EditHub;
+  readonly #drafts = new WeakMap<OpenDocument, Draft>();
+
+  constructor(hub: EditHub) {
+    this.#hub = hub;
+  }
+
+  /**
+   * Edits a document in one transaction.
+   * @param hold - is let go
+   * @param edit - changes a copy; or a Yjs update
+   * @throws what `edit` throws; {@link IndelibleError} `document_changed`, `document_too_large`, `too_much_pending`, `bad_update`,
+   * `document_busy`, `database_unavailable`, and nothing is changed; `commit_pending`; `document_reset`, `document_deleted`, and then
+   * it may be lost
+   */
+  async make(hold: Hold, edit: ((doc: Y.Doc) => void) | Uint8Array, options: EditOptions): Promise<Edited> {
+    const draft = this.#draftOf(hold.open);
+    try {
+      return await draft.inTurn(() => this.#make(hold, draft, edit, options));
+    } finally {
+      hold.release();
+    }
+  }
+
+  #draftOf(open: OpenDocument): Draft {
+    const draft = this.#drafts.get(open) ?? new Draft(open);
+    this.#drafts.set(open, draft);
+    return draft;
+  }
+
+  async #make(
+    hold: Hold,
+    draft: Draft,
+    edit: ((doc: Y.Doc) => void) | Uint8Array,
+    options: EditOptions,
+  ): Promise<Edited> {
+    const { open } = hold;
+    if (hold.isOver) await hold.committed();
+    if (this.#hub.isFailing) throw new IndelibleError('database_unavailable');
+    if (options.expects?.(versionOf(open.document)) === false) throw new IndelibleError('document_changed');
+    const update = edit instanceof Uint8Array ? this.#take(draft, edit, open) : draft.change(edit);
+    const version = versionOf(draft.doc);
+    if (update === null) {
+      // It is said to be committed, and may be what somebody else has just done.
+      await this.#commit(hold);
+      return { version, isRecorded: false, isRepeated: false };
+    }
+    this.#check(open, draft, update);
+    let [isRepeated, isLive] = [false, false];
+    const onRepeated = () => {
+      isRepeated = true;
+      draft.discard();
+      // People have seen it, so that it cannot be taken back.
+      if (isLive) this.#hub.write(open, update, options.user);
+    };
+    const record = options.request?.(version);
+    this.#hub.write(open, update, options.user, record && { record, onRepeated });
+    const outcome = await isIn(hold.committed(), COMMIT_MS);
+    const isRecorded = record !== undefined;
+    if (isRepeated) return { version, isRecorded, isRepeated };
+    isLive = true;
+    this.#goLive(open, draft, update, options.user);
+    if (outcome === 'late') throw new IndelibleError('commit_pending');
+    return { version, isRecorded, isRepeated };
+  }
+
+  async #commit(hold: Hold): Promise<void> {
+    if ((await isIn(hold.committed(), COMMIT_MS)) === 'late') throw new IndelibleError('commit_pending');
+  }
+
+  /** @returns the update; `null` when it brings nothing new. What waits for others fires no event, and is news. */
+  #take(draft: Draft, bytes: Uint8Array, open: OpenDocument): Uint8Array | null {
+    const shape = checkUpdate(bytes, this.#hub.limits.update);
+    const { refusal } = open.weigh(bytes, shape);
+    if (refusal !== null) throw new IndelibleError(refusal);
+    if (open.contains(bytes)) return null;
+    try {
+      draft.change((doc) => applyUpdate(doc, bytes));
+    } catch (error) {
+      throw new IndelibleError('bad_update', undefined, { cause: error });
+    }
+    return bytes;
+  }
+
+  #check(open: OpenDocument, draft: Draft, update: Uint8Array): void {
+    const refusal = this.#refusalOf(open, update);
+    if (refusal === null) return;
+    draft.discard();
+    throw new IndelibleError(refusal);
+  }
+
+  #refusalOf(open: OpenDocument, update: Uint8Array): ErrorCode | null {
+    try {
+      return open.weigh(update, checkUpdate(update, this.#hub.limits.update)).refusal;
+    } catch (error) {
+      return error instanceof IndelibleError ? error.code : 'bad_update';
+    }
+  }
+
+  /** Everybody sees it, here and at other instances. */
+  #goLive(open: OpenDocument, draft: Draft, update: Uint8Array, user: string | null): void {
+    let events = 0;
+    const count = () => (events += 1);
+    open.document.on('update', count);
+    try {
+      const edit = open.weigh(update, checkUpdate(update, this.#hub.limits.update));
+      const news = open.apply(edit, { source: 'local', context: { user } });
+      // Yjs takes away formatting that an edit has made redundant, in a transaction of its own, which is in no log yet.
+      if (events > 1 && news !== null) this.#hub.append(open, news, user);
+      else this.#hub.relay.tell(open, update);
+    } catch (error) {
+      draft.discard();
+      this.#hub.rebuild(open, error);
+      throw new IndelibleError('document_reset', undefined, { cause: error });
+    } finally {
+      open.document.off('update', count);
+    }
+  }
+}
+
+/** @throws what `work` throws in time */
+async function isIn(work: Promise<void>, ms: number): Promise<'done' | 'late'> {
+  const settled = work.then(
+    () => undefined,
+    (error: unknown) => ({ error }),
+  );
+  let failure: { error: unknown } | undefined;
+  const outcome = await withDeadline(
+    settled.then((result) => (failure = result)),
+    ms,
+  );
+  if (failure !== undefined) throw failure.error;
+  return outcome;
+}
