@@ -15,8 +15,11 @@ const STYLE = `:root{color-scheme:light dark;font:16px/1.5 system-ui,sans-serif}
 body{max-width:60rem;margin:2rem auto;padding:0 1rem}
 code,pre{font:.875rem/1.4 ui-monospace,monospace}
 pre{overflow:auto;padding:1rem;border:1px solid color-mix(in srgb,currentColor 20%,transparent);border-radius:.5rem}
-h2{margin-top:2.5rem;font-size:1.1rem}
-dt{font-weight:600}dd{margin:0 0 .5rem 1rem}
+h2{margin:2.5rem 0 .25rem;font-size:1rem}
+h2 code{font-weight:700;font-size:1rem}
+dl{display:grid;grid-template-columns:max-content 1fr;gap:.25rem 1.5rem;margin:.5rem 0}
+dd{margin:0}
+@media(max-width:40rem){dl{display:block}dd{margin:0 0 .5rem 1rem}}
 `;
 /** Nothing but its own style sheet. */
 const CONTENT_SECURITY_POLICY =
@@ -28,7 +31,7 @@ interface Operation {
     name: string;
     in: string;
     description?: string;
-    schema?: { description?: string };
+    schema?: { description?: string; enum?: readonly string[] };
   }[];
   readonly requestBody?: {
     readonly content: Record<string, { schema?: { $ref?: string; description?: string } }>;
@@ -92,14 +95,16 @@ function operationOf(title: string, { summary = '', parameters = [], requestBody
   const given = parameters.map(
     ({ name, in: where, description, schema }) =>
       html`<dt><code>${name}</code> (${where})</dt>
-        <dd>${description ?? schema?.description ?? ''}</dd>`,
+        <dd>${description ?? schema?.description ?? schema?.enum?.join(', ') ?? ''}</dd>`,
   );
   const bodies = Object.entries(requestBody?.content ?? {}).map(([type, { schema }]) => {
     const name = schema?.$ref?.split('/').at(-1);
     return html`<dt>Body: <code>${type}</code></dt>
       <dd>${name === undefined ? (schema?.description ?? '') : html`<a href="#${name}">${name}</a>`}</dd>`;
   });
-  const answers = Object.entries(responses).map(
+  // What every route may answer stands at the top.
+  const own = Object.entries(responses).filter(([status]) => status !== 'default');
+  const answers = own.map(
     ([status, { description, content = {} }]) =>
       html`<dt>${status}</dt>
         <dd>${description} ${Object.keys(content).map((type) => html`<code>${type}</code> `)}</dd>`,
