@@ -65,7 +65,9 @@ function countsOf(tests: readonly TestCase[], what: (typeof COUNTS)[number]): nu
 
 function describe(test: TestCase): string[] {
   const figures = test.meta().figures ?? [];
-  const failed = test.result().state === 'passed' ? '' : ' — FAILED';
+  const [error] = test.result().errors ?? [];
+  const failed =
+    test.result().state === 'passed' ? '' : ` — FAILED: ${error?.message.split('\n', 1)[0] ?? ''}`;
   const rows = figures.length === 0 ? [] : ['', ...table(figures)];
   return [`**${test.name.replace(/^\[(\w+)\]/, '$1:')}**${failed}`, ...rows, ''];
 }
