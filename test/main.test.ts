@@ -81,7 +81,7 @@ describe('a wrong command line', () => {
     ['arguments for settings', 'serve --port 3000', /'serve' takes no arguments.*environment/],
     ['arguments of migrate', 'migrate now', /'migrate' takes no arguments/],
     ['an unknown option', 'token --role admin', /--role/],
-    ['access of no kind', 'token --access notes/*=admin', /--access takes <pattern>=read or <pattern>=write/],
+    ['access of no kind', 'token --access notes/*=all', /--access takes <pattern>=read, =write or =admin/],
     ['access without a pattern', 'token --access =read', /--access takes/],
     ['no time', 'token --hours 0', /--hours takes a number above 0/],
     ['endless time', 'token --hours Infinity', /--hours takes a number above 0/],

@@ -66,7 +66,8 @@ export class Draft {
     } finally {
       doc.off('update', keep);
     }
-    return updates[0] ?? null;
+    // Yjs takes away formatting that a change has made redundant in a transaction of its own.
+    return updates.length > 1 ? Y.mergeUpdates(updates) : (updates[0] ?? null);
   }
 
   /** Lets the copy go, with what the document does not hold. */
