@@ -359,7 +359,7 @@ test('[N6] so is one whose instance has closed the document, while another has i
 });
 
 function channelOf({ redisPrefix = '' }: ServerOptions): string {
-  return `${redisPrefix}/1:${DOCUMENT}`;
+  return `${redisPrefix}/2:${DOCUMENT}`;
 }
 
 /** What an instance says that there is not: one of several edits. */
