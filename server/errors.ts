@@ -10,6 +10,7 @@ const table = {
     closeCode: 4400,
     text: 'a document name is 1 to 255 bytes of UTF-8 without control characters, empty segments or dot segments',
   },
+  bad_request: { status: 400, closeCode: 4400, text: 'the body of the request is not what is asked for' },
   bad_revocation: {
     status: 400,
     closeCode: 4400,

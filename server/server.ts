@@ -1,6 +1,7 @@
 import { getRequestListener } from '@hono/node-server';
 import type { DestinationStream } from 'pino';
 import { createApp } from './api/app.ts';
+import type { DevTokenKey } from './api/dev-tokens.ts';
 import { Access } from './auth/access.ts';
 import { allowEverybody, authorizeByProgram, type Authorize } from './auth/grant.ts';
 import { authorizeByToken } from './auth/tokens.ts';
@@ -208,7 +209,10 @@ function assemble(settings: Settings, options: ServerOptions, database: Database
       return cluster.isThere ? 'there' : 'away';
     },
   };
-  const listener = getRequestListener(createApp({ health, metrics, access, allowsOrigin, log }).fetch);
+  const devTokens = devTokenKeyOf(settings);
+  if (devTokens !== null) log.warn('DEV_TOKENS is on: everybody is given a token for any document');
+  const app = createApp({ health, metrics, access, devTokens, allowsOrigin, log });
+  const listener = getRequestListener(app.fetch);
   // Cannot reject: it answers errors itself.
   const http = new Http(
     (request, response) => void listener(request, response),
@@ -311,6 +315,11 @@ function refuseOpenToTheWorld(settings: Settings, options: ServerOptions): void 
     `HOST (host) ${settings.host} without a key lets everybody do everything: set JWT_SECRET or JWKS_URL, or AUTH=none ` +
       `(authMode: 'none') if that is meant`,
   );
+}
+
+function devTokenKeyOf({ devTokens, jwtSecret, jwtIssuer, jwtAudience }: Settings): DevTokenKey | null {
+  if (!devTokens || jwtSecret === undefined) return null;
+  return { secret: jwtSecret, issuer: jwtIssuer, audience: jwtAudience };
 }
 
 function authorizer(settings: Settings, auth: Authorize | undefined, log: Log): Authorize {

@@ -2,6 +2,7 @@ import { Hono } from 'hono';
 import { cors } from 'hono/cors';
 import type { ContentfulStatusCode } from 'hono/utils/http-status';
 import { accessRoutes } from './access.ts';
+import { type DevTokenKey, devTokenRoutes } from './dev-tokens.ts';
 import { healthRoutes, type HealthSource } from './health.ts';
 import { metricsRoutes } from './metrics.ts';
 import { pageRoutes } from './page.ts';
@@ -14,15 +15,19 @@ import type { Metrics } from '../metrics.ts';
 /** How long a browser may remember that it may ask, in seconds. */
 const CORS_SERVES_SECONDS = 600;
 
-/** The HTTP side: access, health, metrics, and the page at `/`. */
+/**
+ * The HTTP side: access, health, metrics, and the page at `/`.
+ * @param options.devTokens - the key of tokens that are given to anybody; `null` unless that is meant
+ */
 export function createApp(options: {
   health: HealthSource;
   metrics: Metrics;
   access: Access;
+  devTokens: DevTokenKey | null;
   allowsOrigin: AllowsOrigin;
   log: Log;
 }): Hono {
-  const { health, metrics, access, allowsOrigin, log } = options;
+  const { health, metrics, access, devTokens, allowsOrigin, log } = options;
   return new Hono()
     .use(async (context, next) => {
       const { origin, host } = context.req.header();
@@ -39,6 +44,7 @@ export function createApp(options: {
       }),
     )
     .route('/', accessRoutes(access))
+    .route('/', devTokens === null ? new Hono() : devTokenRoutes(devTokens))
     .route('/', healthRoutes(health))
     .route('/', metricsRoutes(metrics))
     .route('/', pageRoutes())
