@@ -83,7 +83,7 @@ class SaveTracker implements Saves {
   #unsent = 0;
   #refused = 0;
 
-  constructor(provider: SavingProvider) {
+  constructor(provider: SavingProvider, unsaved: number) {
     const readSync = provider.messageHandlers[messageSync];
     if (!readSync || provider.params.acks !== '1' || provider.wsconnected) {
       throw new Error(
@@ -92,6 +92,7 @@ class SaveTracker implements Saves {
     }
     this.#provider = provider;
     this.#readSync = readSync;
+    this.#unsent = unsaved;
     provider.messageHandlers[messageSync] = this.#onSync;
     provider.messageHandlers[messageAck] = (_reply, message) => this.#onAck(readVarUint(message) === 1);
     provider.doc.on('update', this.#onUpdate);
@@ -200,8 +201,10 @@ class SaveTracker implements Saves {
  *
  * Without acks from the server (an older one, another one) the state stays `saving` and never claims `saved`.
  *
+ * @param options.unsaved - edits that an earlier visit left unsaved, and that the document was loaded with (from
+ * y-indexeddb, say): the first step 2 brings them
  * @throws Error if the provider does not ask for acks, or is connected already (its first frames were not counted)
  */
-export function trackSaves(provider: SavingProvider): Saves {
-  return new SaveTracker(provider);
+export function trackSaves(provider: SavingProvider, { unsaved = 0 }: { unsaved?: number } = {}): Saves {
+  return new SaveTracker(provider, unsaved);
 }

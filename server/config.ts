@@ -115,6 +115,11 @@ const table = {
     z.string().min(1).optional(),
     'tokens that are not for this audience (aud) are refused; set it where other services trust the same keys',
   ),
+  devTokens: setting(
+    'DEV_TOKENS',
+    flag,
+    'for trying things out: true gives a token for any document to everybody who asks (POST /api/dev/tokens), signed with JWT_SECRET; never in production',
+  ),
   authMode: setting(
     'AUTH',
     z.literal('none').optional(),
@@ -291,6 +296,10 @@ export function resolveSettings(options: SettingOptions): Settings {
 function refuseWrongCombinations(settings: Settings): void {
   const { drainMs, shutdownMs, jwtSecret, jwksUrl, authMode, jwtIssuer, jwtAudience, limitConnections } =
     settings;
+  refuseIf(
+    settings.devTokens && jwtSecret === undefined,
+    'DEV_TOKENS (devTokens) gives tokens away, which are signed with JWT_SECRET (jwtSecret): set that too',
+  );
   refuseIf(
     drainMs > shutdownMs,
     `closing sockets takes longer than the process may: DRAIN_MS (drainMs) ${drainMs} must not exceed ` +

@@ -10,6 +10,7 @@ const table = {
     closeCode: 4400,
     text: 'a document name is 1 to 255 bytes of UTF-8 without control characters, empty segments or dot segments',
   },
+  bad_request: { status: 400, closeCode: 4400, text: 'the request is not one of the API' },
   bad_revocation: {
     status: 400,
     closeCode: 4400,
@@ -27,7 +28,6 @@ const table = {
     text: 'the id of a user is 1 to 255 bytes of UTF-8 without control characters',
   },
   bad_limit: { status: 400, closeCode: 4400, text: 'a page of a list has 1 to 1,000 entries' },
-  bad_request: { status: 400, closeCode: 4400, text: 'the request is not one of the API' },
   bad_method: { status: 405, closeCode: 4400, text: 'there is no such method here; see Allow' },
   bad_media_type: {
     status: 415,

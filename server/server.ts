@@ -2,6 +2,7 @@ import { getRequestListener } from '@hono/node-server';
 import type { DestinationStream } from 'pino';
 import { createApp } from './api/app.ts';
 import { Callers } from './api/caller.ts';
+import type { DevTokenKey } from './api/dev-tokens.ts';
 import { Idempotency } from './api/idempotency.ts';
 import { Access } from './auth/access.ts';
 import { allowEverybody, authorizeByProgram, type Authorize } from './auth/grant.ts';
@@ -226,7 +227,10 @@ function assemble(settings: Settings, options: ServerOptions, database: Database
     },
   };
   const idempotency = new Idempotency(new Requests(database.queries), isDatabaseThere, log);
+  const devTokens = devTokenKeyOf(settings);
+  if (devTokens !== null) log.warn('DEV_TOKENS is on: everybody is given a token for any document');
   const app = createApp({
+    devTokens,
     documents,
     callers: new Callers(access, counts, settings.limitFrameBytes),
     idempotency,
@@ -345,6 +349,11 @@ function refuseOpenToTheWorld(settings: Settings, options: ServerOptions): void 
     `HOST (host) ${settings.host} without a key lets everybody do everything: set JWT_SECRET or JWKS_URL, or AUTH=none ` +
       `(authMode: 'none') if that is meant`,
   );
+}
+
+function devTokenKeyOf({ devTokens, jwtSecret, jwtIssuer, jwtAudience }: Settings): DevTokenKey | null {
+  if (!devTokens || jwtSecret === undefined) return null;
+  return { secret: jwtSecret, issuer: jwtIssuer, audience: jwtAudience };
 }
 
 function authorizer(settings: Settings, auth: Authorize | undefined, log: Log): Authorize {

@@ -101,14 +101,14 @@ interface Client {
   saves: Saves;
 }
 
-function connect({ doc = new Y.Doc(), disableBc = true, port = server.port } = {}): Client {
+function connect({ doc = new Y.Doc(), disableBc = true, port = server.port, unsaved = 0 } = {}): Client {
   const provider = new WebsocketProvider(`ws://127.0.0.1:${port}`, 'room', doc, {
     params: { acks: '1' },
     disableBc,
     maxBackoffTime: 20,
   });
   cleanups.push(() => provider.destroy());
-  return { doc, provider, saves: trackSaves(provider) };
+  return { doc, provider, saves: trackSaves(provider, { unsaved }) };
 }
 
 async function connected(options: Parameters<typeof connect>[0] = {}): Promise<Client> {
@@ -309,6 +309,21 @@ describe('step 2', () => {
     const { saves } = connect({ doc });
     await reaches(saves, 'refused');
     expect(saves.refused).toBe(1);
+  });
+});
+
+describe('an earlier visit', () => {
+  test('[B16] what it left unsaved is counted until the first step 2 is acked', async () => {
+    const doc = new Y.Doc();
+    type(doc, 'abc');
+    server.answer = 'hold';
+    const { saves } = connect({ doc, unsaved: 3 });
+    expect(saves.unsaved).toBe(3);
+    await owes(1);
+    expect(saves.unsaved).toBe(3);
+    server.release();
+    await reaches(saves, 'saved');
+    expect(saves.unsaved).toBe(0);
   });
 });
 

@@ -115,6 +115,7 @@ describe('settings', () => {
       /not both/,
     ],
     ['two that are no cluster', { ...ON_POSTGRES, REDIS_URL: 'redis://r,redis://s' }, /names one Redis/],
+    ['tokens without a key', { DEV_TOKENS: 'true' }, /DEV_TOKENS .*signed with JWT_SECRET/],
     ['a key that nobody needs', { JWT_SECRET: SECRET, AUTH: 'none' }, /AUTH=none .*leave one out/],
     ['keys that nobody needs', { JWKS_URL: 'https://login.example/keys', AUTH: 'none' }, /AUTH=none/],
     [

@@ -11,16 +11,35 @@ const defaultName = 'welcome';
 
 export function readAddress({ hash, search }: { hash: string; search: string }): Address {
   const [path = '', query = ''] = hash.replace(/^#\/?/, '').split('?', 2);
-  const segments = path.split('/').map(decode).filter(isSegment);
-  const name = segments.join('/') || defaultName;
+  const name = path.split('/').map(decode).join('/');
   const token = new URLSearchParams(query).get('token') ?? new URLSearchParams(search).get('token');
-  return { name, path: name.split('/').map(encodeURIComponent).join('/'), token: token ?? undefined };
+  return addressOf(name, token ?? undefined);
 }
 
-/** Where the server is, for a WebSocket: this page's own server unless the build names another. */
-export function serverUrl(): string {
-  const url = new URL(import.meta.env.VITE_INDELIBLE_URL ?? location.origin);
-  return url.href.replace(/^http/, 'ws');
+/** The address of a document by its name, as somebody may have typed it. */
+export function addressOf(typed: string, token: string | undefined): Address {
+  const name = typed.normalize('NFC').split('/').filter(isSegment).join('/') || defaultName;
+  return { name, path: name.split('/').map(encodeURIComponent).join('/'), token };
+}
+
+/** What the page's location ends with for this address. */
+export function hashOf({ path, token }: Address): string {
+  return `#/${path}${token === undefined ? '' : `?token=${encodeURIComponent(token)}`}`;
+}
+
+/** A link for somebody else. */
+export function linkTo(address: Address): string {
+  return `${location.origin}${location.pathname}${hashOf(address)}`;
+}
+
+/** Where the server is: this page's own server unless the build names another. */
+export function httpUrl(path: string): URL {
+  return new URL(path, import.meta.env.VITE_INDELIBLE_URL ?? location.origin);
+}
+
+/** The same, for a WebSocket. */
+export function socketUrl(): string {
+  return httpUrl('/').href.replace(/^http/, 'ws');
 }
 
 function decode(segment: string): string {

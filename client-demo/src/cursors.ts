@@ -9,88 +9,99 @@ import {
   WidgetType,
 } from '@codemirror/view';
 import * as Y from 'yjs';
-import { field, type Person, readPerson } from './person.ts';
-import { type Awareness, rootName } from './session.ts';
+import { field } from './field.ts';
+import { type Person, readPerson } from './person.ts';
+import { rootName, type Session } from './session.ts';
 
 // y-codemirror.next has remote cursors too, and this understands theirs. But theirs trust what others write into
 // their state (a malformed position ends the plugin, a colour becomes a style), keep a stale name after a rename,
 // and set style attributes, which a strict Content-Security-Policy refuses.
 
-/** The cursors and selections of the others, with their names; place it after the extension that syncs `text`. */
-export function remoteCursors(text: Y.Text, awareness: Awareness): Extension {
-  const plugin = ViewPlugin.define((view) => new Cursors(view, text, awareness), {
-    decorations: (p) => p.shown,
-  });
+type Selection = Record<'anchor' | 'head', number>;
+
+/** The cursors and selections of the others, with their names; place it after the extension that syncs the text. */
+export function remoteCursors(session: Session): Extension {
+  const plugin = ViewPlugin.define((view) => new Cursors(view, session), { decorations: (p) => p.shown });
   return [plugin, theme];
+}
+
+/** Where somebody's cursor is in the text, if it is anywhere: anybody can write anything into their state. */
+export function locateCursor(text: Y.Text, state: unknown): Selection | undefined {
+  const cursor = field(state, 'cursor');
+  const anchor = locate(text, field(cursor, 'anchor'));
+  const head = locate(text, field(cursor, 'head'));
+  return anchor === undefined || head === undefined ? undefined : { anchor, head };
+}
+
+function locate(text: Y.Text, json: unknown): number | undefined {
+  const { doc } = text;
+  const root = field(json, 'tname') ?? rootName;
+  if (!doc || root !== rootName) return undefined; // Yjs would create a root for any name that it is asked for
+  try {
+    const relative = Y.createRelativePositionFromJSON(json);
+    const position = Y.createAbsolutePositionFromRelativePosition(relative, doc);
+    return position?.type === text ? position.index : undefined;
+  } catch {
+    return undefined; // not a position
+  }
 }
 
 class Cursors implements PluginValue {
   shown: DecorationSet = Decoration.none;
   readonly #view: EditorView;
-  readonly #text: Y.Text;
-  readonly #awareness: Awareness;
+  readonly #session: Session;
   #published: Record<'anchor' | 'head', Y.RelativePosition> | undefined;
 
-  constructor(view: EditorView, text: Y.Text, awareness: Awareness) {
+  constructor(view: EditorView, session: Session) {
     this.#view = view;
-    this.#text = text;
-    this.#awareness = awareness;
-    awareness.on('change', this.#onChange);
+    this.#session = session;
+    session.awareness.on('change', this.#onChange);
   }
 
   destroy(): void {
-    this.#awareness.off('change', this.#onChange);
+    this.#session.awareness.off('change', this.#onChange);
   }
 
   update({ view, state }: ViewUpdate): void {
     // Without focus the cursor stays where it was: two windows side by side both show one.
     if (view.hasFocus) this.#publish(state.selection.main);
-    const ranges = [...this.#awareness.getStates()]
-      .filter(([id]) => id !== this.#awareness.clientID)
-      .flatMap(([id, other]) => this.#draw(readPerson(id, other), field(other, 'cursor'), state.doc.length));
+    const { awareness } = this.#session;
+    const ranges = [...awareness.getStates()]
+      .filter(([id]) => id !== awareness.clientID)
+      .flatMap(([id, other]) => this.#draw(readPerson(id, other), other, state.doc.length));
     this.shown = Decoration.set(ranges, true);
   }
 
   readonly #onChange = (changes: Record<'added' | 'updated' | 'removed', number[]>): void => {
     const ids = [...changes.added, ...changes.updated, ...changes.removed];
-    if (ids.some((id) => id !== this.#awareness.clientID)) {
+    if (ids.some((id) => id !== this.#session.awareness.clientID)) {
       this.#view.dispatch({ annotations: Transaction.addToHistory.of(false) });
     }
   };
 
-  #publish(selection: { anchor: number; head: number }): void {
-    const anchor = Y.createRelativePositionFromTypeIndex(this.#text, selection.anchor);
-    const head = Y.createRelativePositionFromTypeIndex(this.#text, selection.head);
+  #publish(selection: Selection): void {
+    const { text, presence } = this.#session;
+    const anchor = Y.createRelativePositionFromTypeIndex(text, selection.anchor);
+    const head = Y.createRelativePositionFromTypeIndex(text, selection.head);
     const { anchor: oldAnchor = null, head: oldHead = null } = this.#published ?? {};
     if (Y.compareRelativePositions(oldAnchor, anchor) && Y.compareRelativePositions(oldHead, head)) return;
     this.#published = { anchor, head };
-    this.#awareness.setLocalStateField('cursor', this.#published);
+    presence.set('cursor', this.#published);
   }
 
-  #draw(person: Person, cursor: unknown, length: number): Range<Decoration>[] {
-    const anchor = this.#locate(field(cursor, 'anchor'), length);
-    const head = this.#locate(field(cursor, 'head'), length);
-    if (anchor === undefined || head === undefined) return [];
+  #draw(person: Person, state: unknown, length: number): Range<Decoration>[] {
+    const cursor = locateCursor(this.#session.text, state);
+    if (cursor === undefined) return [];
+    // Yjs may be ahead of the editor.
+    const anchor = Math.min(cursor.anchor, length);
+    const head = Math.min(cursor.head, length);
     const caret = Decoration.widget({
       side: head > anchor ? -1 : 1,
-      widget: new Caret(person, cursor),
+      widget: new Caret(person, field(state, 'cursor')),
     }).range(head);
     if (anchor === head) return [caret];
     const attributes = { class: 'remote-selection', style: `--colour: ${person.colour}` };
     return [caret, Decoration.mark({ attributes }).range(Math.min(anchor, head), Math.max(anchor, head))];
-  }
-
-  #locate(json: unknown, length: number): number | undefined {
-    const { doc } = this.#text;
-    const root = field(json, 'tname') ?? rootName;
-    if (!doc || root !== rootName) return undefined; // Yjs would create a root for any name that it is asked for
-    try {
-      const relative = Y.createRelativePositionFromJSON(json);
-      const position = Y.createAbsolutePositionFromRelativePosition(relative, doc);
-      return position?.type === this.#text ? Math.min(position.index, length) : undefined;
-    } catch {
-      return undefined; // not a position
-    }
   }
 }
 

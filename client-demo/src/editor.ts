@@ -1,55 +1,89 @@
 import { defaultKeymap } from '@codemirror/commands';
 import { markdown } from '@codemirror/lang-markdown';
 import { HighlightStyle, syntaxHighlighting } from '@codemirror/language';
-import { EditorState, StateEffect } from '@codemirror/state';
+import { Compartment, EditorState, type Extension, StateEffect, type Text } from '@codemirror/state';
 import { EditorView, keymap, placeholder } from '@codemirror/view';
 import { tags } from '@lezer/highlight';
 import { yCollab, yUndoManagerKeymap } from 'y-codemirror.next';
 import * as Y from 'yjs';
-import { remoteCursors } from './cursors.ts';
-import type { Awareness } from './session.ts';
+import { locateCursor, remoteCursors } from './cursors.ts';
+import type { Session } from './session.ts';
 
-const emptyHint = 'Write here. Open this page in a second tab, or on another device, and write there too.';
+const emptyHint = 'Write here. Open this page in another browser or on your phone, and write there too.';
+/** The height of what covers the top and the bottom of the window, in px: cursors are scrolled to between the two. */
+const covered = { top: 110, bottom: 60 };
+
+/** The text of one document, to be written in. */
+export interface Editor {
+  readonly setReadOnly: (isReadOnly: boolean) => void;
+  /** Tells what to do with an empty document; to be called once it is known that the document is empty. */
+  readonly showHint: () => void;
+  /** Scrolls to somebody's cursor. */
+  readonly jumpTo: (id: number) => void;
+  /** Undo and redo take back what was written here, not what others wrote. */
+  readonly undo: () => void;
+  readonly redo: () => void;
+  readonly focus: () => void;
+  readonly close: () => void;
+}
 
 /**
- * Puts an editor of `text` into `parent`. It lives in a shadow root, because there CodeMirror uses constructed style
+ * Puts an editor of the document into `parent`. It lives in a shadow root, because there CodeMirror uses constructed style
  * sheets; in the document it would add a <style>, which the Content-Security-Policy refuses.
+ * @param onText - told of the text now, and after each change
  */
-export function openEditor(parent: HTMLElement, text: Y.Text, awareness: Awareness): EditorView {
+export function openEditor(parent: HTMLElement, session: Session, onText: (text: Text) => void): Editor {
+  const { text, awareness } = session;
   const root = parent.shadowRoot ?? parent.attachShadow({ mode: 'open' });
   const undoManager = new Y.UndoManager(text);
+  const writing = new Compartment();
   const extensions = [
     keymap.of([...yUndoManagerKeymap, ...defaultKeymap]),
     markdown(),
     syntaxHighlighting(markdownStyle),
     yCollab(text, null, { undoManager }),
-    remoteCursors(text, awareness),
+    remoteCursors(session),
+    writing.of([]),
     EditorView.lineWrapping,
     EditorView.contentAttributes.of({ 'aria-label': 'Text of the document', spellcheck: 'true' }),
+    EditorView.scrollMargins.of(() => covered),
+    EditorView.updateListener.of((update) => {
+      if (update.docChanged) onText(update.state.doc);
+    }),
     theme,
   ];
-  return new EditorView({
+  const view = new EditorView({
     root,
     parent: root,
     state: EditorState.create({ doc: text.toJSON(), extensions }),
   });
-}
-
-/** Tells what to do with an empty document; call it once it is known that the document is empty. */
-export function showHint(editor: EditorView): void {
-  editor.dispatch({ effects: StateEffect.appendConfig.of(placeholder(emptyHint)) });
-}
-
-/** Ends editing; the text can still be selected and copied. */
-export function lock(editor: EditorView): void {
-  editor.dispatch({ effects: StateEffect.appendConfig.of(EditorState.readOnly.of(true)) });
+  onText(view.state.doc);
+  const append = (extension: Extension): void =>
+    view.dispatch({ effects: StateEffect.appendConfig.of(extension) });
+  return {
+    setReadOnly: (isReadOnly) =>
+      view.dispatch({ effects: writing.reconfigure(isReadOnly ? EditorState.readOnly.of(true) : []) }),
+    showHint: () => append(placeholder(emptyHint)),
+    jumpTo(id) {
+      const cursor = locateCursor(text, awareness.getStates().get(id));
+      if (cursor === undefined) return;
+      view.dispatch({ effects: EditorView.scrollIntoView(cursor.head, { y: 'center' }) });
+    },
+    undo: () => undoManager.undo(),
+    redo: () => undoManager.redo(),
+    focus: () => view.focus(),
+    close() {
+      view.destroy();
+      undoManager.destroy();
+    },
+  };
 }
 
 const theme = EditorView.theme({
   '&': { height: '100%', fontSize: 'inherit', backgroundColor: 'transparent' },
   '&.cm-focused': { outline: 'none' },
   '.cm-scroller': { fontFamily: 'inherit', lineHeight: '1.65', overflow: 'visible' },
-  '.cm-content': { padding: '28px 0 40vh', caretColor: 'var(--ink)' },
+  '.cm-content': { padding: '28px 0 30vh', caretColor: 'var(--ink)' },
   '.cm-line': { padding: '0' },
   '.cm-placeholder': { color: 'var(--faint)' },
   '.cm-content ::selection, .cm-line::selection': { backgroundColor: 'var(--selection)' },

@@ -1,45 +1,103 @@
 import { readAddress } from './address.ts';
-import { lock, openEditor, showHint } from './editor.ts';
+import { watchActivity } from './activity.ts';
+import { DocumentsDialog } from './documents.ts';
+import { countEdits, edits } from './edits.ts';
+import { type Editor, openEditor } from './editor.ts';
 import { element } from './element.ts';
 import { setUpMe } from './me.ts';
+import { setUpNetworkPanel } from './network.ts';
+import { keepPage } from './offline-page.ts';
 import { showOthers } from './others.ts';
+import { addRecent } from './recent.ts';
 import { openSession, type Session } from './session.ts';
-import { edits, showStatus } from './status.ts';
+import { ShareDialog } from './share.ts';
+import { showStatus } from './status.ts';
+import { setUpTheme } from './theme.ts';
+import { setUpWordCount } from './words.ts';
 
 interface OpenDocument {
   readonly session: Session;
+  readonly editor: Editor;
+  /** Of the page's location. */
   readonly hash: string;
   close(): void;
 }
 
-const introduceMe = setUpMe(() => introduceMe(current.session.provider.awareness));
-let current = openDocument();
+setUpTheme();
+const countWords = setUpWordCount();
+const introduceMe = setUpMe();
+let current = await openDocument();
 
-function openDocument(): OpenDocument {
-  const session = openSession(readAddress(location));
-  const { name, text, provider } = session;
-  introduceMe(provider.awareness);
-  document.title = `${name} · Indelible`;
-  element('name', HTMLHeadingElement).textContent = name;
+async function openDocument(): Promise<OpenDocument> {
+  const { hash } = location;
+  const address = readAddress(location);
+  document.title = `${address.name} · Indelible`;
+  element('name', HTMLHeadingElement).textContent = address.name;
+  const session = await openSession(address);
+  introduceMe(session.presence);
+  addRecent(address.name);
 
-  const editor = openEditor(element('editor', HTMLElement), text, provider.awareness);
-  provider.once('sync', () => showHint(editor));
-  provider.once('closed', () => lock(editor));
-  const stops = [showOthers(provider.awareness), showStatus(session), () => editor.destroy(), session.close];
-  return { session, hash: location.hash, close: () => stops.forEach((stop) => stop()) };
+  const editor = openEditor(element('editor', HTMLElement), session, countWords);
+  const allowWriting = (): void => editor.setReadOnly(mayNotWrite(session));
+  allowWriting();
+  void session.synced.then(editor.showHint);
+  const stops = [
+    session.permission.subscribe(allowWriting),
+    session.line.subscribe(allowWriting),
+    showOthers(session, editor.jumpTo),
+    showStatus(session),
+    editor.close,
+    session.close,
+  ];
+  return {
+    session,
+    editor,
+    hash,
+    close() {
+      for (const stop of stops) stop();
+    },
+  };
 }
 
-window.addEventListener('hashchange', () => {
+/** What would be written without access would only be lost. */
+function mayNotWrite({ permission, line }: Session): boolean {
+  return permission.isReadOnly || line.state.kind === 'refused';
+}
+
+async function changeDocument(): Promise<void> {
   if (location.hash === current.hash) return;
-  const lost = edits(current.session.saves);
-  if (lost > 0 && !confirm(`${lost} of your edits are not saved yet. Leave this document and lose them?`)) {
+  const { saves, isKept } = current.session;
+  const isLoss = edits(saves) > 0 && !isKept;
+  if (isLoss && !confirm(`${countEdits(saves)} would be lost, not saved yet. Leave this document?`)) {
     history.replaceState(null, '', current.hash || '#');
     return;
   }
   current.close();
-  current = openDocument();
+  current = await openDocument();
+}
+
+// It may have changed while the first one was opened.
+let changing = changeDocument();
+window.addEventListener('hashchange', () => {
+  changing = changing.then(changeDocument);
 });
 
 window.addEventListener('beforeunload', (event) => {
   if (edits(current.session.saves) > 0) event.preventDefault();
 });
+
+const currentAddress = () => current.session.address;
+const documents = new DocumentsDialog(currentAddress);
+const share = new ShareDialog(currentAddress);
+setUpNetworkPanel(() => current.session);
+watchActivity((isIdle) => current.session.presence.set('idle', isIdle));
+
+// After the fields themselves.
+element('me', HTMLFormElement).addEventListener('input', () => introduceMe(current.session.presence));
+element('open-documents', HTMLButtonElement).addEventListener('click', () => documents.open());
+element('open-share', HTMLButtonElement).addEventListener('click', () => share.open());
+element('undo', HTMLButtonElement).addEventListener('click', () => current.editor.undo());
+element('redo', HTMLButtonElement).addEventListener('click', () => current.editor.redo());
+element('skip', HTMLButtonElement).addEventListener('click', () => current.editor.focus());
+
+await keepPage();

@@ -1,49 +1,94 @@
 import { element } from './element.ts';
 import { type Person, readPerson } from './person.ts';
-import type { Awareness } from './session.ts';
+import type { Session } from './session.ts';
 
 /** More would push the text off a phone's screen. */
 const maxShown = 12;
+/** Everybody says every 15 s that they are there; who has not for this long may be gone, in ms. */
+const silence = 20_000;
+/** How often that is looked at, in ms. */
+const lookEvery = 5_000;
 
-/** Keeps the list of the others in the document. @returns a function that stops it */
-export function showOthers(awareness: Awareness): () => void {
+/**
+ * Keeps the list of the others in the document.
+ * @param onChosen - told whose avatar is pressed
+ * @returns a function that stops it
+ */
+export function showOthers(session: Session, onChosen: (id: number) => void): () => void {
+  const { awareness, turn } = session;
   const list = element('others', HTMLUListElement);
   const alone = element('alone', HTMLParagraphElement);
+  const more = document.createElement('li');
+  const items = new Map<number, Item>();
 
   const show = (): void => {
-    const ids = [...awareness.getStates().keys()]
-      .filter((id) => id !== awareness.clientID)
-      .toSorted((a, b) => a - b);
-    const chips = ids.slice(0, maxShown).map((id) => chip(readPerson(id, awareness.getStates().get(id))));
-    if (ids.length > maxShown) chips.push(item(`and ${ids.length - maxShown} more`));
-    list.replaceChildren(...chips);
+    const states = awareness.getStates();
+    const ids = [...states.keys()].filter((id) => id !== awareness.clientID).toSorted((a, b) => a - b);
+    const shown = ids.slice(0, maxShown);
+    for (const [id, { root }] of items) {
+      if (shown.includes(id)) continue;
+      root.remove();
+      items.delete(id);
+    }
+    for (const id of shown) {
+      const item = items.get(id) ?? new Item(() => onChosen(id));
+      if (!items.has(id)) list.insertBefore(item.root, more.parentNode === list ? more : null);
+      items.set(id, item);
+      const person = readPerson(id, states.get(id));
+      const isSilent = Date.now() - (awareness.meta.get(id)?.lastUpdated ?? 0) > silence;
+      if (turn.isOf(id)) item.show(person, 'you, in another tab');
+      else if (isSilent) item.show({ ...person, isIdle: true }, 'not responding');
+      else item.show(person, person.isIdle ? 'idle' : '');
+    }
+    more.textContent = `and ${ids.length - maxShown} more`;
+    if (ids.length > maxShown) list.append(more);
+    else more.remove();
     alone.hidden = ids.length > 0;
   };
   awareness.on('change', show);
+  const timer = setInterval(show, lookEvery);
   show();
-  return () => awareness.off('change', show);
+  return () => {
+    clearInterval(timer);
+    awareness.off('change', show);
+    list.replaceChildren();
+  };
 }
 
-function chip({ name, colour }: Person): HTMLLIElement {
-  const avatar = document.createElement('span');
-  avatar.className = 'avatar';
-  avatar.ariaHidden = 'true';
-  avatar.textContent = initial(name);
-  avatar.style.setProperty('--colour', colour);
-  const label = document.createElement('bdi');
-  label.textContent = name;
-  const chipItem = item('');
-  chipItem.append(avatar, label);
-  return chipItem;
+/** Somebody in the list. It stays the same element while they are there: a keyboard may be on it. */
+class Item {
+  readonly root = document.createElement('li');
+  readonly #button = document.createElement('button');
+  readonly #avatar = document.createElement('span');
+  readonly #name = document.createElement('bdi');
+  readonly #remark = document.createElement('small');
+
+  constructor(onChosen: () => void) {
+    this.#button.type = 'button';
+    this.#button.className = 'person';
+    this.#button.addEventListener('click', onChosen);
+    this.#avatar.className = 'avatar';
+    this.#avatar.ariaHidden = 'true';
+    this.#button.append(this.#avatar, this.#name, this.#remark);
+    this.root.append(this.#button);
+  }
+
+  show({ name, colour, isIdle }: Person, remark: string): void {
+    this.#avatar.style.setProperty('--colour', colour);
+    setText(this.#avatar, initial(name));
+    setText(this.#name, name);
+    setText(this.#remark, remark);
+    this.#button.title = `Go to the cursor of ${name}`;
+    this.#button.classList.toggle('away', isIdle);
+  }
+}
+
+/** Writing the same again would still cost a selection in it. */
+function setText(target: HTMLElement, text: string): void {
+  if (target.textContent !== text) target.textContent = text;
 }
 
 function initial(name: string): string {
   for (const { segment } of new Intl.Segmenter().segment(name)) return segment.toLocaleUpperCase();
   return '';
-}
-
-function item(text: string): HTMLLIElement {
-  const li = document.createElement('li');
-  li.textContent = text;
-  return li;
 }

@@ -1,42 +1,74 @@
 import { WebsocketProvider } from 'y-websocket';
 import * as Y from 'yjs';
 import { type Saves, trackSaves } from '../../server/browser.ts';
-import { type Address, serverUrl } from './address.ts';
+import { type Address, socketUrl } from './address.ts';
+import { Line } from './line.ts';
+import { openLocalCopy } from './local-copy.ts';
+import { Permission } from './permission.ts';
+import { type Awareness, OwnPresence } from './presence.ts';
+import { Traffic } from './traffic.ts';
+import { Turn } from './turn.ts';
 
-/** One open document: its text, its line to the server, and what is known to be saved. */
+/** One open document: its text, its line to the server, and what is known of both. */
 export interface Session {
-  readonly name: string;
+  readonly address: Address;
   readonly text: Y.Text;
-  readonly provider: WebsocketProvider;
+  readonly awareness: Awareness;
+  readonly presence: OwnPresence;
+  readonly turn: Turn;
+  readonly line: Line;
   readonly saves: Saves;
+  readonly permission: Permission;
+  readonly traffic: Traffic;
+  /** Whether this browser keeps the document. */
+  readonly isKept: boolean;
+  /** Holds when the server's state has arrived. */
+  readonly synced: Promise<void>;
   readonly close: () => void;
 }
-
-export type Awareness = WebsocketProvider['awareness'];
 
 /** The name of the text in the document. */
 export const rootName = 'content';
 
-export function openSession({ name, path, token }: Address): Session {
+/** Opens a document: first what this browser has of it, then the line to the server. */
+export async function openSession(address: Address): Promise<Session> {
   const doc = new Y.Doc();
-  const params = { acks: '1', ...(token !== undefined && { token }) };
-  const provider = new WebsocketProvider(serverUrl(), path, doc, { params });
-  const saves = trackSaves(provider);
-
-  // A browser that goes offline leaves an open WebSocket open and silent. A new attempt tells whether the server
-  // is really out of reach: one on this machine is not.
-  const redial = (): void => {
-    if (!provider.shouldConnect) return; // the server said not to
-    provider.disconnect();
-    provider.connect();
+  const copy = await openLocalCopy(address, doc);
+  const traffic = new Traffic();
+  const provider = new WebsocketProvider(socketUrl(), address.path, doc, {
+    params: { acks: '1', ...(address.token !== undefined && { token: address.token }) },
+    connect: false,
+    shouldReconnect: () => false, // the line does
+    WebSocketPolyfill: traffic.Socket,
+  });
+  const saves = trackSaves(provider, { unsaved: copy.unsaved });
+  const stopCounting = copy.follow(saves);
+  const permission = new Permission(address, provider);
+  const { awareness } = provider;
+  const presence = new OwnPresence(awareness);
+  const turn = new Turn(address.path, doc.clientID, (isMine) => presence.show(isMine));
+  const synced = new Promise<void>((resolve) => provider.once('sync', () => resolve()));
+  const line = new Line(provider);
+  return {
+    address,
+    text: doc.getText(rootName),
+    awareness,
+    presence,
+    turn,
+    line,
+    saves,
+    permission,
+    traffic,
+    isKept: copy.isKept,
+    synced,
+    close() {
+      turn.end();
+      line.close();
+      permission.close();
+      stopCounting();
+      saves.destroy();
+      provider.destroy();
+      doc.destroy();
+    },
   };
-  window.addEventListener('offline', redial);
-
-  const close = (): void => {
-    window.removeEventListener('offline', redial);
-    saves.destroy();
-    provider.destroy();
-    doc.destroy();
-  };
-  return { name, text: doc.getText(rootName), provider, saves, close };
 }

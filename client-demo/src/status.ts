@@ -1,72 +1,66 @@
-import type { SaveState, Saves } from '../../server/browser.ts';
 import { element } from './element.ts';
+import type { LineState } from './line.ts';
 import type { Session } from './session.ts';
+import { describe, type Standing } from './standing.ts';
 
 /** While somebody types, "saving" and "saved" would alternate with every key; "saved" waits for a pause, in ms. */
 const savedDelay = 300;
 /** A screen reader is told what lasts this long, in ms, not what passes. */
 const announceDelay = 1500;
 
-/** Keeps the two words about the line and about the edits up to date. @returns a function that stops it */
-export function showStatus({ provider, saves }: Session): () => void {
+/** Keeps the words about the line and about the edits up to date. @returns a function that stops it */
+export function showStatus({ line, saves, permission, isKept }: Session): () => void {
   const status = element('status', HTMLParagraphElement);
   const announcer = element('announcer', HTMLParagraphElement);
-  let closed: string | undefined;
+  const retry = element('retry', HTMLButtonElement);
+  let shown: Standing | undefined;
   let painting: ReturnType<typeof setTimeout> | undefined;
   let announcing: ReturnType<typeof setTimeout> | undefined;
 
   const paint = (): void => {
-    const line = closed ?? lineText(saves.state);
-    const saved = savesText(saves, closed !== undefined);
-    status.dataset.state = closed === undefined ? saves.state : 'closed';
-    status.dataset.unsaved = String(saves.unsaved);
-    element('line', HTMLSpanElement).textContent = line;
-    element('saves', HTMLSpanElement).textContent = saved;
+    const standing = describe({ line: line.state, saves, isReader: permission.isReader, isKept });
+    shown = standing;
+    status.dataset.tone = standing.tone;
+    status.dataset.line = line.state.kind;
+    element('line', HTMLSpanElement).textContent = standing.line;
+    element('saves', HTMLSpanElement).textContent = standing.saves;
+    element('notice', HTMLDivElement).hidden = standing.notice === '';
+    element('notice-text', HTMLSpanElement).textContent = standing.notice;
+    count();
     clearTimeout(announcing);
-    announcing = setTimeout(() => announce(announcer, `${line}. ${saved}`), announceDelay);
+    announcing = setTimeout(() => announce(announcer, standing), announceDelay);
+  };
+  const count = (): void => {
+    const seconds = secondsLeft(line.state);
+    element('countdown', HTMLSpanElement).textContent =
+      seconds === undefined ? '' : `Next attempt in ${seconds} s.`;
+    retry.hidden = seconds === undefined;
   };
   const change = (): void => {
     clearTimeout(painting);
-    if (saves.state === 'saved' && status.dataset.state === 'saving')
-      painting = setTimeout(paint, savedDelay);
+    const isSaved = line.state.kind === 'online' && saves.state === 'saved';
+    if (isSaved && shown?.saves.startsWith('Saving')) painting = setTimeout(paint, savedDelay);
     else paint();
   };
-  // The server said that trying again is of no use: no right to this document, or no such document.
-  const onClosed = ({ code, reason }: { code: number; reason: string }): void => {
-    closed = `Closed by the server: ${reason || 'no reason given'} (${code})`;
-    change();
-  };
-  provider.on('closed', onClosed);
-  const unsubscribe = saves.subscribe(change);
+  const stops = [line.subscribe(change), saves.subscribe(change), permission.subscribe(change)];
+  const counting = setInterval(count, 1000);
+  retry.addEventListener('click', line.retry);
   paint();
   return () => {
-    unsubscribe();
-    provider.off('closed', onClosed);
+    for (const stop of stops) stop();
+    retry.removeEventListener('click', line.retry);
+    clearInterval(counting);
     clearTimeout(painting);
     clearTimeout(announcing);
   };
 }
 
-/** How many edits closing this page would lose. */
-export function edits({ unsaved, refused }: Saves): number {
-  return unsaved + refused;
+function secondsLeft(state: LineState): number | undefined {
+  if (state.kind !== 'away' || state.retryAt === undefined) return undefined;
+  return Math.max(0, Math.ceil((state.retryAt - Date.now()) / 1000));
 }
 
-function lineText(state: SaveState): string {
-  if (state === 'offline') return 'Offline';
-  return state === 'connecting' ? 'Connecting…' : 'Online';
-}
-
-function savesText(saves: Saves, closed: boolean): string {
-  const count = edits(saves) === 1 ? '1 edit' : `${edits(saves)} edits`;
-  if (closed) return edits(saves) === 0 ? '' : `${count} not saved: copy your text before you leave`;
-  if (saves.state === 'saved') return 'All changes saved';
-  if (saves.state === 'saving') return saves.unsaved === 0 ? 'Saving…' : `Saving ${count}…`;
-  if (saves.state === 'refused') return `${count} refused by the server: not saved`;
-  if (saves.unsaved > 0) return `${count} not saved yet: kept in this tab`;
-  return saves.state === 'offline' ? 'No unsaved edits' : 'Loading…';
-}
-
-function announce(announcer: HTMLElement, text: string): void {
+function announce(announcer: HTMLElement, { line, saves, notice }: Standing): void {
+  const text = [line, saves, notice].filter((words) => words !== '').join('. ');
   if (announcer.textContent !== text) announcer.textContent = text;
 }

@@ -9,6 +9,7 @@ import { accessRoutes, type AccessRoutesOptions } from './access.ts';
 import type { CallerEnv } from './caller.ts';
 import { refuseOtherMethods } from './described.ts';
 import { changeRoutes, type ChangeRoutesOptions } from './changes.ts';
+import { type DevTokenKey, devTokenRoutes } from './dev-tokens.ts';
 import { healthRoutes, type HealthSource } from './health.ts';
 import { metricsRoutes } from './metrics.ts';
 import { openapiRoutes } from './openapi.ts';
@@ -26,6 +27,8 @@ export interface AppOptions extends Omit<AccessRoutesOptions & ChangeRoutesOptio
   readonly limitBytes: number;
   readonly documents: ProgramDocuments;
   readonly health: HealthSource;
+  /** The key of tokens that are given to anybody; `null` unless that is meant. */
+  readonly devTokens: DevTokenKey | null;
   readonly metrics: Metrics;
   readonly allowsOrigin: AllowsOrigin;
   readonly log: Log;
@@ -33,7 +36,7 @@ export interface AppOptions extends Omit<AccessRoutesOptions & ChangeRoutesOptio
 
 /** The HTTP side: documents and access, health, metrics, and the page at `/`. */
 export function createApp(options: AppOptions): Pick<Hono, 'fetch'> {
-  const { documents, callers, health, metrics, allowsOrigin } = options;
+  const { documents, callers, health, metrics, devTokens, allowsOrigin } = options;
   const app = new OpenAPIHono<CallerEnv>();
   app.use(async (context, next) => {
     const { origin, host } = context.req.header();
@@ -60,6 +63,7 @@ export function createApp(options: AppOptions): Pick<Hono, 'fetch'> {
   accessRoutes(app, { ...options, body });
   refuseOtherMethods(app);
   openapiRoutes(app);
+  if (devTokens !== null) app.route('/', devTokenRoutes(devTokens));
   app.route('/', healthRoutes(health));
   app.route('/', metricsRoutes(metrics));
   app.route('/', pageRoutes());

@@ -5,7 +5,8 @@ import { Hono } from 'hono';
 
 /**
  * Everything from here, nothing from anywhere else, nothing inline: the editor's style sheets are constructed ones, and
- * the page sets colours of cursors through the CSSOM, both of which this allows.
+ * the page sets colours of cursors through the CSSOM, both of which this allows. The one policy of Trusted Types lets the page
+ * name the script of its service worker.
  */
 const CONTENT_SECURITY_POLICY = [
   "default-src 'none'",
@@ -13,11 +14,12 @@ const CONTENT_SECURITY_POLICY = [
   "style-src 'self'",
   "connect-src 'self'",
   "img-src 'self'",
+  "worker-src 'self'",
   "base-uri 'none'",
   "form-action 'none'",
   "frame-ancestors 'none'",
   "require-trusted-types-for 'script'",
-  "trusted-types 'none'",
+  'trusted-types service-worker',
 ].join('; ');
 
 const NOT_BUILT = 'The page is not built: run `npm run build:page` (`npm start` does).\n';

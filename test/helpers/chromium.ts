@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { type Browser, chromium } from 'playwright-core';
+import { type Browser, type BrowserContext, chromium } from 'playwright-core';
 import { type Program, findProgram } from '../setup/debian.ts';
 
 const CHROMIUM: Program = {
@@ -21,8 +21,16 @@ const args = [
 
 /** Starts a headless Chromium; on Debian as root it is installed if it is missing. The caller closes it. */
 export async function launchChromium(): Promise<Browser> {
-  const executablePath = given() ?? (await findProgram(CHROMIUM));
-  return chromium.launch({ executablePath, args });
+  return chromium.launch({ executablePath: await findChromium(), args });
+}
+
+/** One that keeps what it has in a directory, as the browser of a person does. The caller closes it. */
+export async function openPersistentContext(directory: string): Promise<BrowserContext> {
+  return chromium.launchPersistentContext(directory, { executablePath: await findChromium(), args });
+}
+
+async function findChromium(): Promise<string> {
+  return given() ?? (await findProgram(CHROMIUM));
 }
 
 function given(): string | undefined {

@@ -1,0 +1,215 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Browser } from 'playwright-core';
+import { beforeAll, expect, test } from 'vitest';
+import { openPersistentContext } from '../helpers/chromium.ts';
+import { atTestEnd } from '../helpers/cleanup.ts';
+import { Visit, newContext, patience, startBrowser, visit, watchConsole } from '../helpers/pages.ts';
+import { freePort } from '../helpers/ports.ts';
+import { spawnServer, startServer } from '../helpers/server.ts';
+import { createStorage } from '../helpers/storage.ts';
+
+let browser: Browser;
+
+beforeAll(async () => {
+  browser = await startBrowser();
+}, 300_000);
+
+test('[E6] when the server stops the page says so and keeps the edits; when it is back they are saved', async () => {
+  const storage = await createStorage('postgres');
+  const port = await freePort();
+  const { url, server } = await startServer({ ...storage, port });
+  const open = (person: string) => visit(browser, url, 'outage', { person });
+  const [ada, bob] = [await open('Ada'), await open('Bob')];
+  await ada.write('before. ');
+  await ada.saved();
+  await server.close();
+  await ada.says('Server restarting');
+  expect(await ada.notice.innerText()).toContain('Keep writing: it is kept in this browser');
+  await ada.names();
+  await ada.write('xyz');
+  await ada.says('3 edits not saved yet');
+  await ada.screenshot('restarting');
+
+  await startServer({ ...storage, port });
+  await ada.saved();
+  await bob.saved();
+  await bob.reads('before. xyz');
+  await ada.names('Bob');
+  expect(await ada.page.locator('#notice').isVisible()).toBe(false);
+  const carol = await open('Carol');
+  await carol.reads('before. xyz');
+});
+
+test('[E9] when the browser goes offline the page says so, and saves when it is back', async () => {
+  const { url } = await startServer();
+  const ada = await visit(browser, url, 'plane', { person: 'Ada' });
+  await ada.page.context().setOffline(true);
+  await ada.says('Offline');
+  await ada.write('up');
+  await ada.says('2 edits not saved yet');
+  await ada.screenshot('offline');
+  await ada.page.context().setOffline(false);
+  await ada.saved();
+  const bob = await visit(browser, url, 'plane');
+  expect(await bob.text()).toBe('up');
+});
+
+test('[E10] leaving with edits that are not saved asks first', async () => {
+  const { url } = await startServer();
+  const ada = await visit(browser, url, 'leaving', { person: 'Ada' });
+  const asked: string[] = [];
+  ada.page.on('dialog', (dialog) => {
+    asked.push(dialog.type());
+    void dialog.accept();
+  });
+  await ada.page.context().setOffline(true);
+  await ada.says('Offline');
+  await ada.write('x');
+  await ada.page.goto('about:blank');
+  expect(asked).toEqual(['beforeunload']);
+});
+
+test('[B25] what is written offline, before and after a reload, meets what others write meanwhile', async () => {
+  const { url } = await startServer();
+  const open = (person: string) => visit(browser, url, 'train', { person });
+  const [ada, bob] = [await open('Ada'), await open('Bob')];
+  await ada.write('both ');
+  await bob.reads('both ');
+  await ada.kept();
+  await ada.page.context().setOffline(true);
+  await ada.says('Offline');
+  await ada.press('Control+End');
+  await ada.write('ada');
+  await bob.press('Control+Home');
+  await bob.write('bob ');
+  await bob.saved();
+  await ada.page.reload();
+  await ada.reads('both ada');
+  await ada.says('3 edits not saved yet');
+  await ada.press('Control+End');
+  await ada.write('!');
+  await ada.says('4 edits not saved yet');
+  await ada.page.context().setOffline(false);
+  await ada.saved();
+  await bob.reads('bob both ada!');
+  expect(await ada.text()).toBe('bob both ada!');
+});
+
+test('[B26] what is written without the server outlives the end of the browser', async () => {
+  const storage = await createStorage('postgres');
+  const port = await freePort();
+  const { url, server } = await startServer({ ...storage, port });
+  const profile = await mkdtemp(join(tmpdir(), 'indelible-test-'));
+  atTestEnd(() => rm(profile, { recursive: true, force: true, maxRetries: 5 }));
+  const start = async () => {
+    const context = await openPersistentContext(profile);
+    watchConsole(context);
+    return new Visit(context.pages()[0] ?? (await context.newPage()));
+  };
+
+  const ada = await start();
+  await ada.open(url, 'island');
+  await ada.write('saved, ');
+  await ada.saved();
+  await ada.kept();
+  await server.close();
+  await ada.write('kept');
+  await ada.says('4 edits not saved yet');
+  await ada.page.context().close();
+
+  const later = await start();
+  await later.page.goto(`${url}/#/island`);
+  await later.reads('saved, kept');
+  await later.says('4 edits not saved yet');
+  await startServer({ ...storage, port });
+  await later.saved();
+  const bob = await visit(browser, url, 'island');
+  expect(await bob.text()).toBe('saved, kept');
+});
+
+test('[B27] a server that is killed while people type loses nothing, and the page shows what is going on', async () => {
+  const storage = await createStorage('postgres');
+  const first = await spawnServer(storage);
+  const { url } = first;
+  const open = (person: string) => visit(browser, url, 'killed', { person });
+  const [ada, bob] = [await open('Ada'), await open('Bob')];
+  // Everything that the page says, in order.
+  const said = await ada.page.evaluateHandle(() => {
+    const texts: string[] = [];
+    const status = document.querySelector('#status') as HTMLElement;
+    new MutationObserver(() => texts.push(status.innerText.replaceAll('\n', ' '))).observe(status, {
+      subtree: true,
+      characterData: true,
+      childList: true,
+    });
+    return texts;
+  });
+  const text = 'abcdefghijklmnopqrstuvwxyz '.repeat(8);
+  const typing = ada.write(text, { delay: 15 });
+  await bob.page.getByText('abcdefghij').first().waitFor(patience);
+  await first.kill('SIGKILL');
+  await ada.says('No connection');
+  await typing;
+  await bob.says('No connection');
+  await ada.screenshot('killed');
+  await spawnServer(storage, { PORT: new URL(url).port });
+  await Promise.all([ada.saved(), bob.saved()]);
+  await Promise.all([ada, bob].map((person) => person.reads(text)));
+  const carol = await open('Carol');
+  await carol.reads(text);
+  const lines = await said.jsonValue();
+  const lost = lines.findIndex((line) => line.includes('No connection'));
+  const back = lines.findLastIndex((line) => line.includes('No connection'));
+  expect(lines.slice(lost, back).filter((line) => /All changes saved|Online/.test(line))).toEqual([]);
+  expect(lines.at(-1)).toContain('All changes saved');
+});
+
+test('[B28] the network panel counts what goes over the line', async () => {
+  const { url } = await startServer();
+  const open = (person: string) => visit(browser, url, 'counted', { person });
+  const [ada, bob] = [await open('Ada'), await open('Bob')];
+  await ada.page.getByRole('button', { name: 'Network', exact: true }).click();
+  const value = (name: string) =>
+    ada.page.locator('#network div', { hasText: name }).getByRole('definition').innerText();
+  await expect.poll(() => value('Edits sent'), patience).toBe('0');
+  await ada.write('abc');
+  await expect.poll(() => value('Edits sent'), patience).toBe('3');
+  await expect.poll(() => value('of those saved'), patience).toBe('3');
+  await bob.reads('abc');
+  await bob.write('de');
+  await expect.poll(() => value('Edits received'), patience).toBe('2');
+  await expect.poll(() => value('Server answers in'), patience).toMatch(/\d ms$/);
+  await expect.poll(() => value('Last edit saved in'), patience).toMatch(/\d ms$/);
+  await expect.poll(() => value('People here'), patience).toBe('2');
+  await expect.poll(() => value('Presence'), patience).toMatch(/^[1-9]\d* \/ [1-9]\d*$/);
+  expect(await value('Reconnects')).toBe('0');
+  await ada.screenshot('network');
+  await ada.page.context().setOffline(true);
+  await ada.says('Offline');
+  await ada.page.context().setOffline(false);
+  await ada.saved();
+  await expect.poll(() => value('Reconnects'), patience).toBe('1');
+});
+
+test('[B17] a page whose server is gone tries again when its time has come, and not before', async () => {
+  const { url, server } = await startServer();
+  const ada = new Visit(await (await newContext(browser)).newPage());
+  await ada.page.addInitScript(() => {
+    Math.random = () => 0.999;
+  });
+  await ada.page.clock.install();
+  await ada.open(url, 'waiting');
+  let attempts = 0;
+  ada.page.on('websocket', () => (attempts += 1));
+  await server.close();
+  for (const [before, seconds] of [5, 10, 20].entries()) {
+    // It has failed, and waits.
+    await ada.page.getByRole('button', { name: 'Try now' }).waitFor(patience);
+    await ada.page.clock.runFor((seconds - 2) * 1000);
+    expect(attempts).toBe(before);
+    await ada.page.clock.runFor(3000);
+    await expect.poll(() => attempts, patience).toBe(before + 1);
+  }
+});

@@ -1,0 +1,100 @@
+import type { Browser } from 'playwright-core';
+import { beforeAll, expect, test } from 'vitest';
+import { patience, startBrowser, visit } from '../helpers/pages.ts';
+import { startServer } from '../helpers/server.ts';
+
+let browser: Browser;
+let url: string;
+
+beforeAll(async () => {
+  browser = await startBrowser();
+  ({ url } = await startServer());
+}, 300_000);
+
+const open = (person: string, name: string) => visit(browser, url, name, { person });
+
+test('[E2] two browsers that write at the same time end with the same text, saved', async () => {
+  const [ada, bob] = [await open('Ada', 'notes/both'), await open('Bob', 'notes/both')];
+  await expect.poll(() => ada.editor.textContent()).toContain('Open this page in another browser');
+  await Promise.all([ada.write('from ada '), bob.write('from bob ')]);
+  await expect.poll(async () => (await ada.text()).length, patience).toBe(18);
+  await bob.reads(await ada.text());
+  await Promise.all([ada.saved(), bob.saved()]);
+  const carol = await open('Carol', 'notes/both');
+  await carol.reads(await ada.text());
+});
+
+test('[E7] another address in the same tab is another document', async () => {
+  const ada = await open('Ada', 'one');
+  await ada.write('the first');
+  await ada.saved();
+  await ada.page.goto(`${url}/#/two/with space`);
+  await ada.page.getByRole('heading', { name: 'two/with space' }).waitFor(patience);
+  await ada.saved();
+  expect(await ada.text()).toBe('');
+  await ada.page.goBack();
+  await ada.reads('the first');
+});
+
+test('[B21] undo takes back what was written here, and not what others wrote', async () => {
+  const [ada, bob] = [await open('Ada', 'undo'), await open('Bob', 'undo')];
+  await ada.write('mine');
+  await bob.reads('mine');
+  await bob.press('Control+End');
+  await bob.write(' theirs');
+  await ada.reads('mine theirs');
+  await ada.press('Control+z');
+  await bob.reads(' theirs');
+  await ada.press('Control+Shift+z');
+  await bob.reads('mine theirs');
+  await ada.page.getByRole('button', { name: 'Undo' }).click();
+  await bob.reads(' theirs');
+  await ada.page.getByRole('button', { name: 'Redo' }).click();
+  await bob.reads('mine theirs');
+  expect(await ada.text()).toBe('mine theirs');
+});
+
+test('[B22] a paste of 100 KB arrives whole, and is saved', async () => {
+  const [ada, bob] = [await open('Ada', 'paste'), await open('Bob', 'paste')];
+  const line = `${'ten words and a number to make one long line of it, '.repeat(2)}\n`;
+  const text = line.repeat(Math.ceil(100_000 / line.length));
+  await ada.editor.focus();
+  await ada.editor.evaluate((target, pasted) => {
+    const clipboardData = new DataTransfer();
+    clipboardData.setData('text/plain', pasted);
+    target.dispatchEvent(new ClipboardEvent('paste', { clipboardData, bubbles: true, cancelable: true }));
+  }, text);
+  await ada.saved();
+  const characters = `${text.length.toLocaleString('en')} characters`;
+  for (const { page } of [ada, bob]) {
+    await expect.poll(() => page.locator('#count').innerText(), patience).toContain(characters);
+  }
+  await bob.saved();
+});
+
+test('[B23] Markdown is highlighted, and words are counted', async () => {
+  const ada = await open('Ada', 'markdown');
+  await ada.write('# A title\nIt’s **bold** – 3 well-chosen words');
+  await ada.page.getByText('7 words, 45 characters').waitFor(patience);
+  const weight = (text: string) =>
+    ada.page.getByText(text, { exact: true }).evaluate((span) => getComputedStyle(span).fontWeight);
+  expect(Number(await weight('bold'))).toBeGreaterThan(600);
+  await ada.screenshot('markdown');
+});
+
+test('[B24] documents are chosen from a list, and new ones named there', async () => {
+  const ada = await visit(browser, url, 'lists/first', { allowed: /api\/documents/ });
+  const { page } = ada;
+  await page.getByRole('button', { name: 'Documents' }).click();
+  const dialog = page.getByRole('dialog', { name: 'Documents' });
+  await dialog.getByRole('link', { name: 'lists/first' }).first().waitFor(patience);
+  await dialog.getByLabel('Find one, or name a new one').fill('lists/second');
+  await page.keyboard.press('Enter');
+  await page.getByRole('heading', { name: 'lists/second' }).waitFor(patience);
+  await ada.saved();
+  await page.getByRole('button', { name: 'Documents' }).click();
+  await ada.screenshot('documents');
+  await dialog.getByRole('link', { name: 'lists/first' }).first().click();
+  await page.getByRole('heading', { name: 'lists/first' }).waitFor(patience);
+  expect(await dialog.isVisible()).toBe(false);
+});
