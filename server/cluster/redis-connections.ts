@@ -34,7 +34,10 @@ export class RedisConnections extends Redis {
   readonly #isCluster: boolean;
   readonly #publisher: RedisClient;
   readonly #subscriber: RedisClient;
+  readonly #events: ConnectionEvents;
   readonly #lookingUp: NodeJS.Timeout;
+  /** When some channels of a cluster went to another node; since then all of them were not asked for again. */
+  #movedAt: number | undefined;
   #isClosed = false;
 
   constructor(address: RedisAddress, events: ConnectionEvents) {
@@ -45,8 +48,9 @@ export class RedisConnections extends Redis {
     [this.#publisher, this.#subscriber] = [publisher, subscriber];
     this.#isCluster = address.isCluster;
     subscriber.removeAllListeners('messageBuffer');
+    this.#events = events;
     this.#listen(events);
-    this.#lookingUp = setInterval(() => [publisher, subscriber].forEach(lookUpNodes), NODES_MS).unref();
+    this.#lookingUp = setInterval(() => this.#lookUp(), NODES_MS).unref();
   }
 
   get isClosed(): boolean {
@@ -88,6 +92,19 @@ export class RedisConnections extends Redis {
     this.#subscriber.disconnect();
   }
 
+  #lookUp(): void {
+    lookUpNodes(this.#publisher);
+    lookUpNodes(this.#subscriber);
+    // While a node is down they go back and forth.
+    if (this.#movedAt === undefined || performance.now() - this.#movedAt < NODES_MS || !this.canSubscribe)
+      return;
+    this.#movedAt = undefined;
+    // The library asks for them again, and does not say which are heard; what was said meanwhile is lost.
+    this.#events.onSubscriberReady();
+    this.#events.onLost();
+    this.#events.onReady();
+  }
+
   #listen({ onMessage, onSubscriberReady, onReady, onLost, onError }: ConnectionEvents): void {
     // They take a while to end.
     const untilClosed =
@@ -98,6 +115,8 @@ export class RedisConnections extends Redis {
     const receive = untilClosed((_channel: unknown, data: Uint8Array) => onMessage(data));
     this.#subscriber.on('messageBuffer', receive).on('smessageBuffer', receive);
     this.#subscriber.on('ready', untilClosed(onSubscriberReady));
+    this.#subscriber.on('ready', () => (this.#movedAt = undefined));
+    this.#subscriber.on('subscribersReady', () => (this.#movedAt = performance.now()));
     for (const client of [this.#publisher, this.#subscriber])
       client
         .on('error', untilClosed(onError))
