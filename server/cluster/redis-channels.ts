@@ -1,7 +1,7 @@
-import { Redis } from '@hocuspocus/extension-redis';
 import { messageOf } from '../errors.ts';
 import type { Log } from '../log.ts';
-import { connectPublisher, connectSubscriber, type RedisAddress, type RedisClient } from './redis-clients.ts';
+import type { RedisAddress } from './redis-clients.ts';
+import { RedisConnections } from './redis-connections.ts';
 
 /** Bytes that Redis may not have taken yet. */
 const MAX_UNSENT_BYTES = 16 * 1024 * 1024;
@@ -13,7 +13,7 @@ export const MAX_MESSAGE_BYTES = 8 * 1024 * 1024;
 
 /** What {@link RedisChannels.publish} answers when it could not be sent. */
 export const LOST = -1;
-/** A subscription that failed, and a client that gave up, is tried again after this time. */
+/** A subscription that failed is tried again after this time. */
 const AGAIN_MS = 500;
 /**
  * Of the names of channels. Instances that speak otherwise hear nothing of each other, so an upgrade goes by way of Postgres: to be
@@ -33,45 +33,21 @@ export interface RedisChannelsOptions {
   readonly onLost: () => void;
 }
 
-/**
- * Channels of Redis, in the frame of the extension, which is a pair of connections. The rest of that is not used: it publishes a state vector for each
- * change, which everybody answers with a difference and all deletions, stores under a lock that may end too early, waits a second
- * before it lets go of a document, and opens none without Redis.
- */
-export class RedisChannels extends Redis {
-  readonly #isSharded: boolean;
+/** Channels of Redis: those that are to be heard are heard whenever it is there. */
+export class RedisChannels {
+  readonly #options: RedisChannelsOptions;
   readonly #prefix: string;
-  readonly #log: Log;
-  readonly #pub: RedisClient;
-  readonly #sub: RedisClient;
   /** Those that are to be heard, and who waits for that. */
   readonly #wanted = new Map<string, PromiseWithResolvers<void>>();
-  #unsentBytes = 0;
   /** What was said since Redis was there. */
   readonly #told = new Set<string>();
-  #isClosed = false;
+  #connections: RedisConnections;
+  #unsentBytes = 0;
 
-  constructor({ address, prefix, log, onMessage, onReady, onLost }: RedisChannelsOptions) {
-    const clients = [connectPublisher(address), connectSubscriber(address)] as const;
-    const made = clients.values();
-    // By its types of another version of ioredis.
-    const createClient = () => made.next().value as unknown as InstanceType<typeof Redis>['pub'];
-    super({ prefix, createClient });
-    [this.#pub, this.#sub] = clients;
-    this.#isSharded = address.isCluster;
-    this.#prefix = `${prefix}/${VERSION}`;
-    this.#log = log;
-    this.sub.removeAllListeners('messageBuffer');
-    const receive = (_channel: unknown, data: Uint8Array) => onMessage(data);
-    this.#sub.on('messageBuffer', receive).on('smessageBuffer', receive);
-    this.#sub.on('ready', () => void this.#hear([...this.#wanted.keys()]));
-    for (const client of clients) {
-      client
-        .on('error', (error: unknown) => this.#tell(error))
-        .on('close', onLost)
-        .on('end', () => this.#revive(client))
-        .on('ready', onReady);
-    }
+  constructor(options: RedisChannelsOptions) {
+    this.#options = options;
+    this.#prefix = `${options.prefix}/${VERSION}`;
+    this.#connections = this.#connect();
   }
 
   /** That of what all are told. */
@@ -92,30 +68,39 @@ export class RedisChannels extends Redis {
     const heard = Promise.withResolvers<void>();
     this.#wanted.set(channel, heard);
     // Else when it is ready; what waits for that in the library would be each document that was opened meanwhile.
-    if (this.#sub.status === 'ready') void this.#hear([channel]);
+    if (this.#connections.canSubscribe) void this.#hearTogether([channel]);
     return heard.promise;
   }
 
   unsubscribe(channel: string): void {
     this.#wanted.delete(channel);
-    if (this.#sub.status !== 'ready') return;
-    const leaving = this.#isSharded ? this.#sub.sunsubscribe(channel) : this.#sub.unsubscribe(channel);
+    const connections = this.#connections;
+    if (!connections.canSubscribe) return;
     // What still comes is of no document that is open.
-    leaving.catch((error: unknown) => this.#tell(error));
+    connections.unsubscribe(channel).catch((error: unknown) => this.#tell(error, connections));
+  }
+
+  #hearAll(): void {
+    const channels = [...this.#wanted.keys()];
+    // One node of a cluster may be away, with some of them.
+    const groups = this.#options.address.isCluster ? channels.map((channel) => [channel]) : [channels];
+    for (const group of groups) void this.#hearTogether(group);
   }
 
   /** Does not reject. */
-  async #hear(channels: string[]): Promise<void> {
+  async #hearTogether(channels: string[]): Promise<void> {
     const wanted = channels.filter((channel) => this.#wanted.has(channel));
     if (wanted.length === 0) return;
+    const connections = this.#connections;
     try {
-      // The channels of a cluster are on different nodes.
-      if (this.#isSharded) await Promise.all(wanted.map((channel) => this.#sub.ssubscribe(channel)));
-      else await this.#sub.subscribe(...wanted);
+      await connections.subscribe(wanted);
       for (const channel of wanted) this.#wanted.get(channel)?.resolve();
     } catch (error) {
-      this.#tell(error);
-      if (!this.#isClosed) setTimeout(() => void this.#hear(wanted), AGAIN_MS).unref();
+      this.#tell(error, connections);
+      // New connections hear all of them.
+      setTimeout(() => {
+        if (!connections.isClosed) void this.#hearTogether(wanted);
+      }, AGAIN_MS).unref();
     }
   }
 
@@ -123,12 +108,12 @@ export class RedisChannels extends Redis {
   async publish(channel: string, bytes: Uint8Array): Promise<number> {
     const { byteLength } = bytes;
     const isTooMuch = byteLength > MAX_MESSAGE_BYTES || this.#unsentBytes + byteLength > MAX_UNSENT_BYTES;
-    if (isTooMuch || this.#pub.status !== 'ready') return LOST;
+    if (isTooMuch || !this.#connections.canPublish) return LOST;
     this.#unsentBytes += byteLength;
     try {
-      const data = Buffer.from(bytes.buffer, bytes.byteOffset, byteLength);
-      return Number(
-        await (this.#isSharded ? this.#pub.spublish(channel, data) : this.#pub.publish(channel, data)),
+      return await this.#connections.publish(
+        channel,
+        Buffer.from(bytes.buffer, bytes.byteOffset, byteLength),
       );
     } catch {
       // The connection says why.
@@ -140,8 +125,8 @@ export class RedisChannels extends Redis {
 
   /** Makes new connections in the place of those that seem to work, and are silent. */
   reconnect(): void {
-    for (const client of [this.#pub, this.#sub])
-      if (client.status === 'ready' || client.status === 'connect') client.disconnect(true);
+    this.#connections.close();
+    this.#connections = this.#connect();
   }
 
   /** Redis is there: the next error is told, whatever it is. */
@@ -149,29 +134,27 @@ export class RedisChannels extends Redis {
     this.#told.clear();
   }
 
-  /**
-   * A client that gives up stays so for ever: as it does when its connection is ended while it asks Sentinels where to go (seen with
-   * ioredis 5.11 and its detector of failovers, which is not used: heartbeats notice as much).
-   */
-  #revive(client: RedisClient): void {
-    const again = () => {
-      if (!this.#isClosed && client.status === 'end')
-        client.connect().catch((error: unknown) => this.#tell(error));
-    };
-    if (!this.#isClosed) setTimeout(again, AGAIN_MS).unref();
-  }
-
   close(): void {
-    this.#isClosed = true;
-    this.#pub.disconnect();
-    this.#sub.disconnect();
+    this.#connections.close();
   }
 
-  /** Says each once, until Redis is there again. */
-  #tell(error: unknown): void {
+  #connect(): RedisConnections {
+    const { address, onMessage, onReady, onLost } = this.#options;
+    const connections: RedisConnections = new RedisConnections(address, {
+      onMessage,
+      onSubscriberReady: () => this.#hearAll(),
+      onReady,
+      onLost,
+      onError: (error) => this.#tell(error, connections),
+    });
+    return connections;
+  }
+
+  /** Says each once, until Redis is there again; but not what the end of connections brings. */
+  #tell(error: unknown, connections: RedisConnections): void {
     const text = messageOf(error);
-    if (this.#isClosed || this.#told.has(text)) return;
+    if (connections.isClosed || this.#told.has(text)) return;
     this.#told.add(text);
-    this.#log.warn({ err: text }, 'Redis');
+    this.#options.log.warn({ err: text }, 'Redis');
   }
 }

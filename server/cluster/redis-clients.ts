@@ -6,8 +6,6 @@ const RETRY_MAX_MS = 500;
 const CONNECT_MS = 2_000;
 /** Nor will an answer. Heartbeats notice it of one server; of a cluster they go to one node only. */
 const ANSWER_MS = 3_000;
-/** How often it is looked up which nodes of a cluster have which channels, so that a node that fell silent is left. */
-const SLOTS_MS = 2_000;
 
 /** Where Redis is. */
 export interface RedisAddress {
@@ -56,7 +54,6 @@ function connect({ urls, isCluster, sentinel }: RedisAddress, role: RedisOptions
       enableOfflineQueue: role.enableOfflineQueue ?? true,
       clusterRetryStrategy: retry,
       slotsRefreshTimeout: CONNECT_MS,
-      slotsRefreshInterval: SLOTS_MS,
       // By name, as certificates have them.
       dnsLookup: (address, callback) => callback(null, address),
       // Each message goes to the nodes of its channel only.
@@ -70,10 +67,20 @@ function connect({ urls, isCluster, sentinel }: RedisAddress, role: RedisOptions
     name: sentinel,
     sentinels: nodes,
     sentinelRetryStrategy: retry,
+    // One that does not answer is passed over.
+    sentinelCommandTimeout: CONNECT_MS,
     enableTLSForSentinelMode: first.protocol === 'rediss:',
     ...(first.protocol === 'rediss:' && { sentinelTLS: {} }),
     ...(first.password !== '' && { sentinelPassword: decodeURIComponent(first.password) }),
   });
+}
+
+/**
+ * Which nodes of a cluster have which channels. Not by the library's own interval: a connection that is ended while it asks goes on
+ * asking for ever (seen with ioredis 5.11).
+ */
+export function lookUpNodes(client: RedisClient): void {
+  if (client instanceof RedisCluster && client.status === 'ready') client.refreshSlotsCache();
 }
 
 const retry = (times: number) => Math.min(times * 50, RETRY_MAX_MS);

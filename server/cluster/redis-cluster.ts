@@ -25,8 +25,10 @@ import { Watermark } from './watermark.ts';
 
 /** Each instance says so often that it is there; it hears that itself, so it knows as soon that both of its connections work. */
 const BEAT_MS = 1_000;
-/** Redis is away when nothing was heard for so long. */
+/** Redis is away when nothing was heard for so long; then connections are made anew. */
 const SILENCE_MS = 3_000;
+/** And each time later, up to this, while that does not help: not to end those that only need longer. */
+const PATIENCE_MAX_MS = 15_000;
 /** Opening a document waits at most so long for the others. */
 const ANSWERS_MS = 1_000;
 /** An instance is alone when it has heard of no other for so long; longer than anybody takes to open a document, mostly. */
@@ -72,6 +74,8 @@ export class RedisCluster implements Cluster {
   #isThere = false;
   /** When it was there last; or was tried anew. */
   #thereAt = performance.now();
+  /** How long after that it is tried anew. */
+  #patienceMs = SILENCE_MS;
   /** When another instance was there last, as far as is known. */
   #accompaniedAt = performance.now();
   #beat = 0;
@@ -238,7 +242,7 @@ export class RedisCluster implements Cluster {
     this.#sayThatItIsThere();
     // A process that was busy, or stopped, has not read what has come meanwhile.
     if (lateMs > BEAT_MS) return;
-    if (now - this.#thereAt > SILENCE_MS) this.#tryAnew(now);
+    if (now - this.#thereAt > this.#patienceMs) this.#tryAnew(now);
     for (const instance of this.#neighbours.takeSilent()) this.#hasEnded(instance);
     for (const document of this.#untold) void this.#tellThatItWasNotTold(document);
   }
@@ -265,6 +269,7 @@ export class RedisCluster implements Cluster {
   #tryAnew(now: number): void {
     this.#away();
     this.#thereAt = now;
+    this.#patienceMs = Math.min(2 * this.#patienceMs, PATIENCE_MAX_MS);
     this.#channels.reconnect();
   }
 
@@ -280,6 +285,7 @@ export class RedisCluster implements Cluster {
     const now = performance.now();
     if (beat < this.#awaited) return;
     this.#thereAt = now;
+    this.#patienceMs = SILENCE_MS;
     // What is committed is told with the same number again.
     if (beat === this.#beat && beat !== this.#echoed)
       this.#metrics.redisRoundTripSeconds.observe((now - this.#beatAt) / 1000);
