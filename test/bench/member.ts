@@ -34,6 +34,12 @@ export class Member {
     await this.#entered.promise;
   }
 
+  /** When all has been measured. */
+  leave(): void {
+    this.#socket.removeAllListeners('close');
+    this.#socket.terminate();
+  }
+
   send(frame: Frame): void {
     this.#socket.send(encodeFrame('hocuspocus', frame, this.#document));
   }

@@ -2,6 +2,7 @@ import { expect, test } from 'vitest';
 import * as Y from 'yjs';
 import { IndelibleClient } from '../../server/client.ts';
 import { typist } from '../helpers/editor.ts';
+import { atTestEnd } from '../helpers/cleanup.ts';
 import { COLLECTING, heldSince, memoryOf } from '../helpers/memory.ts';
 import { valueOf } from '../helpers/metrics.ts';
 import { type ServerProcess, spawnServer } from '../helpers/server.ts';
@@ -52,6 +53,7 @@ async function timesOf(count: number, work: (index: number) => Promise<unknown>)
 /** Editors who count what they are sent. */
 async function enter(url: string): Promise<{ writer: Member; arrived: (count: number) => Promise<void> }> {
   const members = Array.from({ length: EDITORS }, () => new Member(url, NAME));
+  atTestEnd(() => members.forEach((member) => member.leave()));
   await Promise.all(members.map((member) => member.enter()));
   const counts = members.map(() => 0);
   let look = ignore;
