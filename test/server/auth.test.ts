@@ -61,7 +61,7 @@ describe('auth of a program', () => {
   test.each([
     ['throws', () => Promise.reject(new Error('the key server is down'))],
     ['gives nothing', () => undefined as never],
-    ['gives something else', () => ({ user: 'alice', access: 'admin' }) as never],
+    ['gives something else', () => ({ user: 'alice', access: 'all' }) as never],
   ])(
     '[C7] that %s does not refuse: clients are told to come back, and the log says why',
     async (_case, auth) => {
