@@ -117,6 +117,7 @@ test('[B26] what is written without the server outlives the end of the browser',
   await server.close();
   await ada.write('kept');
   await ada.says('4 edits not saved yet');
+  await ada.stored();
   await ada.page.context().close();
 
   const later = await start();
@@ -204,7 +205,7 @@ test('[B17] a page whose server is gone tries again when its time has come, and 
   let attempts = 0;
   ada.page.on('websocket', () => (attempts += 1));
   await server.close();
-  for (const [before, seconds] of [5, 10, 20].entries()) {
+  for (const [before, seconds] of [5, 10, 15].entries()) {
     // It has failed, and waits.
     await ada.page.getByRole('button', { name: 'Try now' }).waitFor(patience);
     await ada.page.clock.runFor((seconds - 2) * 1000);

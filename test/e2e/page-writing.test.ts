@@ -45,7 +45,7 @@ test('[B21] undo takes back what was written here, and not what others wrote', a
   await ada.reads('mine theirs');
   await ada.press('Control+z');
   await bob.reads(' theirs');
-  await ada.press('Control+Shift+z');
+  await ada.press('Control+Shift+Z');
   await bob.reads('mine theirs');
   await ada.page.getByRole('button', { name: 'Undo' }).click();
   await bob.reads(' theirs');

@@ -103,6 +103,23 @@ export class Visit {
     await this.page.keyboard.press(key);
   }
 
+  /** Holds when this browser has stored what was written so far: what reads waits for what was written before. */
+  async stored(): Promise<void> {
+    await this.page.evaluate(async () => {
+      const databases = await indexedDB.databases();
+      const name = databases.find((database) => database.name?.startsWith('indelible:ws'))?.name;
+      if (name === undefined) throw new Error('nothing is stored');
+      const { promise, resolve } = Promise.withResolvers<void>();
+      const opening = indexedDB.open(name);
+      opening.addEventListener('success', () => {
+        const reading = opening.result.transaction('updates').objectStore('updates').count();
+        reading.addEventListener('success', () => resolve());
+      });
+      await promise;
+      opening.result.close();
+    });
+  }
+
   /** Holds when the page would open without the network. */
   async kept(): Promise<void> {
     await this.page.evaluate(() => navigator.serviceWorker.ready.then(() => true));
