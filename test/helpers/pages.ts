@@ -13,7 +13,7 @@ const artefacts = fileURLToPath(new URL('../artefacts/', import.meta.url));
 export const patience = { timeout: 25_000 };
 
 // More than one thing may take so long.
-vi.setConfig({ testTimeout: 60_000 });
+vi.setConfig({ testTimeout: 90_000 });
 
 /** A browser reports every attempt to reach a server that is out of reach. */
 const OUT_OF_REACH = /ERR_(CONNECTION_\w+|INTERNET_DISCONNECTED|EMPTY_RESPONSE|SOCKET_NOT_CONNECTED)/;
