@@ -1,6 +1,6 @@
 /** The first attempt to connect again comes within this time, each further one within twice as much, in ms. */
 const first = 5_000;
-const longest = 30_000;
+const longest = 15_000;
 const shortest = 200;
 
 /**

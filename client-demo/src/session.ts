@@ -41,6 +41,7 @@ export async function openSession(address: Address): Promise<Session> {
     shouldReconnect: () => false, // the line does
     WebSocketPolyfill: traffic.Socket,
   });
+  traffic.follow(provider);
   const saves = trackSaves(provider, { unsaved: copy.unsaved });
   const stopCounting = copy.follow(saves);
   const permission = new Permission(address, provider);

@@ -1,3 +1,5 @@
+import type { WebsocketProvider } from 'y-websocket';
+
 // What goes over the line: the first byte of a frame says what it is, of a sync frame the second.
 const sync = 0;
 const presence = 1;
@@ -11,6 +13,7 @@ const emptyLength = 5;
 export class Traffic {
   connections = 0;
   editsSent = 0;
+  /** Those of others: the server sends everybody's to everybody, so that our own come back. */
   editsReceived = 0;
   editsSaved = 0;
   editsRefused = 0;
@@ -44,6 +47,13 @@ export class Traffic {
     };
   }
 
+  /** Counts what changes the document of a provider: nothing that it has already does. */
+  follow(provider: WebsocketProvider): void {
+    provider.doc.on('update', (_update: Uint8Array, origin: unknown) => {
+      if (origin === provider) this.editsReceived += 1;
+    });
+  }
+
   #opened(): void {
     this.connections += 1;
     this.#waiting = [];
@@ -61,7 +71,6 @@ export class Traffic {
   #received(frame: Uint8Array): void {
     this.bytesReceived += frame.length;
     if (frame[0] === presence) this.presenceReceived += 1;
-    if (isContent(frame) && frame.length > emptyLength) this.editsReceived += 1;
     if (frame[0] === ack) this.#acked(frame[1] === 1);
   }
 

@@ -29,6 +29,7 @@ test('[B29] pages at two instances are as at one: text, cursors, and what is wri
   await bob.press('Control+End');
   await bob.write('online');
   await bob.saved();
+  await ada.stored();
   await ada.page.reload();
   await ada.says('8 edits not saved yet');
   await ada.page.context().setOffline(false);

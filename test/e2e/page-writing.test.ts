@@ -1,5 +1,6 @@
 import type { Browser } from 'playwright-core';
 import { beforeAll, expect, test } from 'vitest';
+import { IndelibleClient } from '../../server/client.ts';
 import { patience, startBrowser, visit } from '../helpers/pages.ts';
 import { startServer } from '../helpers/server.ts';
 
@@ -45,7 +46,7 @@ test('[B21] undo takes back what was written here, and not what others wrote', a
   await ada.reads('mine theirs');
   await ada.press('Control+z');
   await bob.reads(' theirs');
-  await ada.press('Control+Shift+z');
+  await ada.press('Control+Shift+Z');
   await bob.reads('mine theirs');
   await ada.page.getByRole('button', { name: 'Undo' }).click();
   await bob.reads(' theirs');
@@ -83,7 +84,9 @@ test('[B23] Markdown is highlighted, and words are counted', async () => {
 });
 
 test('[B24] documents are chosen from a list, and new ones named there', async () => {
-  const ada = await visit(browser, url, 'lists/first', { allowed: /api\/documents/ });
+  // By somebody else, so that only the server knows of it.
+  await new IndelibleClient({ url }).create('lists/theirs', { content: 'By a program' });
+  const ada = await visit(browser, url, 'lists/first');
   const { page } = ada;
   await page.getByRole('button', { name: 'Documents' }).click();
   const dialog = page.getByRole('dialog', { name: 'Documents' });
@@ -97,4 +100,7 @@ test('[B24] documents are chosen from a list, and new ones named there', async (
   await dialog.getByRole('link', { name: 'lists/first' }).first().click();
   await page.getByRole('heading', { name: 'lists/first' }).waitFor(patience);
   expect(await dialog.isVisible()).toBe(false);
+  await page.getByRole('button', { name: 'Documents' }).click();
+  await dialog.getByRole('link', { name: 'lists/theirs' }).click();
+  await page.getByText('By a program').waitFor(patience);
 });

@@ -13,7 +13,7 @@ const artefacts = fileURLToPath(new URL('../artefacts/', import.meta.url));
 export const patience = { timeout: 25_000 };
 
 // More than one thing may take so long.
-vi.setConfig({ testTimeout: 60_000 });
+vi.setConfig({ testTimeout: 90_000 });
 
 /** A browser reports every attempt to reach a server that is out of reach. */
 const OUT_OF_REACH = /ERR_(CONNECTION_\w+|INTERNET_DISCONNECTED|EMPTY_RESPONSE|SOCKET_NOT_CONNECTED)/;
@@ -101,6 +101,23 @@ export class Visit {
   async press(key: string): Promise<void> {
     await this.editor.focus();
     await this.page.keyboard.press(key);
+  }
+
+  /** Holds when this browser has stored what was written so far: what reads waits for what was written before. */
+  async stored(): Promise<void> {
+    await this.page.evaluate(async () => {
+      const databases = await indexedDB.databases();
+      const name = databases.find((database) => database.name?.startsWith('indelible:ws'))?.name;
+      if (name === undefined) throw new Error('nothing is stored');
+      const { promise, resolve } = Promise.withResolvers<void>();
+      const opening = indexedDB.open(name);
+      opening.addEventListener('success', () => {
+        const reading = opening.result.transaction('updates').objectStore('updates').count();
+        reading.addEventListener('success', () => resolve());
+      });
+      await promise;
+      opening.result.close();
+    });
   }
 
   /** Holds when the page would open without the network. */
