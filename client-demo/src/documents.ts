@@ -46,6 +46,9 @@ export class DocumentsDialog {
   open(): void {
     this.#input.value = '';
     this.#stored.replaceChildren();
+    this.#more.hidden = true;
+    this.#remark.hidden = false;
+    this.#remark.textContent = 'Loading…';
     this.#showRecent();
     void this.#list();
     this.#dialog.showModal();
