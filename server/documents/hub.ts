@@ -417,10 +417,9 @@ export class Hub implements SessionHub, RelayHub, HoldHub {
     }
   }
 
-  #refuseDeleted({ name, id, isSpoilt }: OpenDocument): void {
+  #refuseDeleted({ name, id }: OpenDocument): void {
     const isGone = this.#deleted.get(name);
-    if (isSpoilt || (isGone !== undefined && (id === null || isGone(id))))
-      throw new IndelibleError('document_deleted');
+    if (isGone !== undefined && (id === null || isGone(id))) throw new IndelibleError('document_deleted');
   }
 
   /** Somebody may have stored it since it was read, and found nobody here to tell. */
