@@ -37,13 +37,20 @@ export function openEditor(parent: HTMLElement, session: Session, onText: (text:
   const root = parent.shadowRoot ?? parent.attachShadow({ mode: 'open' });
   const undoManager = new Y.UndoManager(text);
   const writing = new Compartment();
+  // Undo would write where nothing may be written: by its keys, and by the browser's own, which yCollab hears.
+  const writable = keymap.of([...yUndoManagerKeymap]);
+  const refuseInput = EditorView.domEventHandlers({ beforeinput: (_event, { state }) => state.readOnly });
   const extensions = [
-    keymap.of([...yUndoManagerKeymap, ...defaultKeymap]),
+    writing.of(writable),
+    refuseInput,
+    keymap.of(defaultKeymap),
+    // Others may end lines otherwise: taken for one character, what they wrote would move everything behind it out of its place.
+    EditorState.lineSeparator.of('\n'),
+    EditorView.clipboardInputFilter.of((pasted) => pasted.replaceAll(/\r\n?/g, '\n')),
     markdown(),
     syntaxHighlighting(markdownStyle),
     yCollab(text, null, { undoManager }),
     remoteCursors(session),
-    writing.of([]),
     EditorView.lineWrapping,
     EditorView.contentAttributes.of({ 'aria-label': 'Text of the document', spellcheck: 'true' }),
     EditorView.scrollMargins.of(() => covered),
@@ -62,15 +69,19 @@ export function openEditor(parent: HTMLElement, session: Session, onText: (text:
     view.dispatch({ effects: StateEffect.appendConfig.of(extension) });
   return {
     setReadOnly: (isReadOnly) =>
-      view.dispatch({ effects: writing.reconfigure(isReadOnly ? EditorState.readOnly.of(true) : []) }),
+      view.dispatch({ effects: writing.reconfigure(isReadOnly ? EditorState.readOnly.of(true) : writable) }),
     showHint: () => append(placeholder(emptyHint)),
     jumpTo(id) {
       const cursor = locateCursor(text, awareness.getStates().get(id));
       if (cursor === undefined) return;
       view.dispatch({ effects: EditorView.scrollIntoView(cursor.head, { y: 'center' }) });
     },
-    undo: () => undoManager.undo(),
-    redo: () => undoManager.redo(),
+    undo() {
+      if (!view.state.readOnly) undoManager.undo();
+    },
+    redo() {
+      if (!view.state.readOnly) undoManager.redo();
+    },
     focus: () => view.focus(),
     close() {
       view.destroy();

@@ -79,7 +79,7 @@ async function changeDocument(): Promise<void> {
 // It may have changed while the first one was opened.
 let changing = changeDocument();
 window.addEventListener('hashchange', () => {
-  changing = changing.then(changeDocument);
+  changing = changing.then(changeDocument).catch(() => location.reload());
 });
 
 window.addEventListener('beforeunload', (event) => {

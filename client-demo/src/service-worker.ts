@@ -63,7 +63,8 @@ async function servePage(event: FetchEvent): Promise<Response> {
   const renewed = fresh.then((response) => (response.ok ? keep(response.clone()) : undefined));
   event.waitUntil(renewed.catch(() => undefined));
   const answered = fresh.then(
-    (response) => (response.ok ? response : kept.clone()),
+    // Whatever else is said, that somebody has to log in for one, is for them to see.
+    (response) => (response.status < 500 ? response : kept.clone()),
     () => kept.clone(),
   );
   const late = new Promise<Response>((resolve) => setTimeout(() => resolve(kept.clone()), patience));

@@ -31,6 +31,9 @@ export function pageRoutes(): Hono {
   app.use('/*', async (context, next) => {
     await next();
     context.header('Content-Security-Policy', CONTENT_SECURITY_POLICY);
+    // The parts of a page have another name with each change of them; the page itself is asked for, or it would name parts that are gone.
+    const isPart = context.req.path.startsWith('/assets/');
+    context.header('Cache-Control', isPart ? 'public, max-age=31536000, immutable' : 'no-cache');
     context.header('X-Content-Type-Options', 'nosniff');
     context.header('Referrer-Policy', 'no-referrer');
   });

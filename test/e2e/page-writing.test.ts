@@ -104,3 +104,20 @@ test('[B24] documents are chosen from a list, and new ones named there', async (
   await dialog.getByRole('link', { name: 'lists/theirs' }).click();
   await page.getByText('By a program').waitFor(patience);
 });
+
+test('[B40] what others wrote with other ends of lines stays where it is', async () => {
+  const client = new IndelibleClient({ url });
+  await client.create('ends', { content: 'one\r\ntwo\r\nthree' });
+  const ada = await open('Ada', 'ends');
+  await ada.press('Control+End');
+  await ada.write('!');
+  await ada.saved();
+  expect((await client.text('ends')).content).toBe('one\r\ntwo\r\nthree!');
+});
+
+test('[B41] a browser asks for the page each time, and keeps its parts, which have other names when they change', async () => {
+  const page = await fetch(`${url}/`);
+  expect(page.headers.get('cache-control')).toBe('no-cache');
+  const [, part = ''] = /src="\.(\/assets\/[^"]+)"/.exec(await page.text()) ?? [];
+  expect((await fetch(url + part)).headers.get('cache-control')).toContain('immutable');
+});
