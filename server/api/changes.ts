@@ -1,7 +1,6 @@
 import type { Context, MiddlewareHandler } from 'hono';
 import type * as Y from 'yjs';
 import { z } from 'zod';
-import { documentNameOf } from '../auth/names.ts';
 import { operate } from '../documents/operations.ts';
 import type { FirstContent } from '../documents/on-load.ts';
 import type { ProgramDocuments } from '../documents/program-documents.ts';
@@ -10,22 +9,16 @@ import { IndelibleError } from '../errors.ts';
 import type { StoredAnswer } from '../storage/requests.ts';
 import type { CallerEnv, Callers } from './caller.ts';
 import { etagOf, names } from './conditions.ts';
-import { describe, json, jsonOf, mediaTypeOf, queryOf, type DescribedApp } from './described.ts';
+import { UPDATE, describe, json, jsonOf, mediaTypeOf, queryOf, type DescribedApp } from './described.ts';
 import type { Done, Idempotency, Recorded } from './idempotency.ts';
 import { typesOf } from './reads.ts';
 import * as schemas from './schemas.ts';
 
-const UPDATE = 'application/octet-stream';
-
-const inPath = z.object({
-  name: z.string().meta({ description: 'Name of the document, percent-encoded as one segment' }),
-});
 const key = {
   'idempotency-key': z.string().optional().meta({
     description: 'What is asked with the same one within a day is done once, and answered the same',
   }),
 };
-const update = { schema: z.string().meta({ format: 'binary', description: 'A Yjs update' }) };
 const tags = ['Documents'];
 const NO_CONTENT: StoredAnswer = { status: 204, headers: {}, body: null };
 
@@ -48,10 +41,12 @@ export function changeRoutes(app: DescribedApp, options: ChangeRoutesOptions): v
       tags,
       summary: 'Creates a document, blank or with first content',
       request: {
-        params: inPath,
+        params: schemas.inPath,
         query: schemas.createQuery,
         headers: z.object(key),
-        body: { content: { 'application/json': { schema: schemas.content }, [UPDATE]: update } },
+        body: {
+          content: { 'application/json': { schema: schemas.content }, [UPDATE]: { schema: schemas.update } },
+        },
       },
       responses: { 201: json('It is created', schemas.created), 409: { description: 'There is one' } },
     },
@@ -67,12 +62,14 @@ export function changeRoutes(app: DescribedApp, options: ChangeRoutesOptions): v
       tags,
       summary: 'Changes a document in one transaction; answered when that is committed',
       request: {
-        params: inPath,
+        params: schemas.inPath,
         headers: z.object({
           ...key,
           'if-match': z.string().optional().meta({ description: 'Only if the document still has this ETag' }),
         }),
-        body: { content: { 'application/json': { schema: schemas.patch }, [UPDATE]: update } },
+        body: {
+          content: { 'application/json': { schema: schemas.patch }, [UPDATE]: { schema: schemas.update } },
+        },
       },
       responses: {
         204: { description: 'It is committed; ETag is that of the document with it' },
@@ -90,7 +87,7 @@ export function changeRoutes(app: DescribedApp, options: ChangeRoutesOptions): v
       path: '/api/documents/{name}',
       tags,
       summary: 'Deletes a document; sockets close with 4404, and it can be restored for KEEP_DELETED_HOURS',
-      request: { params: inPath, headers: z.object(key) },
+      request: { params: schemas.inPath, headers: z.object(key) },
       responses: { 204: { description: 'It is deleted' } },
     },
     callers.may('admin'),
@@ -112,7 +109,7 @@ export function changeRoutes(app: DescribedApp, options: ChangeRoutesOptions): v
         path: `/api/documents/{name}/${word}`,
         tags,
         summary,
-        request: { params: inPath, headers: z.object(key) },
+        request: { params: schemas.inPath, headers: z.object(key) },
         responses: { 204: { description: 'It is done' } },
       },
       callers.may('admin'),
@@ -131,7 +128,7 @@ export function changeRoutes(app: DescribedApp, options: ChangeRoutesOptions): v
       tags,
       summary: 'Creates a document with what this one holds; needs `write` for the new name',
       request: {
-        params: inPath,
+        params: schemas.inPath,
         headers: z.object(key),
         body: { required: true, content: { 'application/json': { schema: schemas.target } } },
       },
@@ -157,7 +154,7 @@ export function changeRoutes(app: DescribedApp, options: ChangeRoutesOptions): v
       summary:
         'Gives a document another name, which needs `admin` for both; sockets of the old one close with 4404',
       request: {
-        params: inPath,
+        params: schemas.inPath,
         headers: z.object(key),
         body: { required: true, content: { 'application/json': { schema: schemas.target } } },
       },
@@ -207,10 +204,14 @@ async function change(
 ): Promise<Done> {
   const expected = context.req.header('if-match');
   let present = '';
-  const expects = (version: string) => {
-    present = version;
-    return expected === undefined || names(expected, version);
-  };
+  // Without a condition nobody has to find out what version there is.
+  const expects =
+    expected === undefined
+      ? undefined
+      : (version: string) => {
+          present = version;
+          return names(expected, version);
+        };
   const request = recorded && ((version: string) => recorded(changed(version)));
   const edit = await editOf(context);
   try {
@@ -236,7 +237,6 @@ function changed(version: string): StoredAnswer {
 
 async function targetOf(context: Context, callers: Callers, needed: 'write' | 'admin'): Promise<string> {
   const { to } = await jsonOf(context, schemas.target);
-  if (documentNameOf(`/${encodeURIComponent(to)}`) === null) throw new IndelibleError('bad_name');
   await callers.demand(context, to, needed);
   return to;
 }

@@ -17,15 +17,13 @@ const PROBLEM = {
   content: { 'application/problem+json': { schema: problem } },
 };
 
-export type Description = Omit<RouteConfig, 'responses'> & { readonly responses: RouteConfig['responses'] };
-
 /**
  * Adds a route. What it is given is checked by its handler, with the schemas of its description, once it is known who asks: so nothing
  * is read, and nothing told, before.
  */
 export function describe(
   app: DescribedApp,
-  description: Description,
+  description: RouteConfig,
   ...handlers: [...MiddlewareHandler<CallerEnv>[], Handler<CallerEnv>]
 ): void {
   const { responses } = description;
@@ -78,17 +76,23 @@ export function queryOf<S extends z.ZodType>(context: Context, schema: S): z.out
  */
 export async function jsonOf<S extends z.ZodType>(context: Context, schema: S): Promise<z.output<S>> {
   if (mediaTypeOf(context) !== 'application/json') throw new IndelibleError('bad_media_type');
-  const text = await context.req.text();
-  return schema.parse(parsed(text));
+  return schema.parse(parse(await context.req.text(), 'the body'));
 }
 
-function parsed(text: string): unknown {
+/**
+ * @param what - it is that is no JSON
+ * @throws {@link IndelibleError} `bad_request`
+ */
+export function parse(text: string, what: string): unknown {
   try {
     return JSON.parse(text);
   } catch (error) {
-    throw new IndelibleError('bad_request', 'the body is no JSON', { cause: error });
+    throw new IndelibleError('bad_request', `${what} is no JSON`, { cause: error });
   }
 }
+
+/** The media type of a Yjs update. */
+export const UPDATE = 'application/octet-stream';
 
 /** Without parameters; blank when there is none. */
 export function mediaTypeOf(context: Context): string {

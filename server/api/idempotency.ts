@@ -144,11 +144,9 @@ function responseOf({ status, headers, body }: StoredAnswer, more: Record<string
 
 /** Of everything that makes it the same request. */
 async function fingerprintOf(context: Context): Promise<string> {
-  const { method, url } = context.req;
+  const { pathname, search } = new URL(context.req.url);
   const headers = MEANT.map((name) => context.req.header(name) ?? '');
-  const head = new TextEncoder().encode(
-    JSON.stringify([method, new URL(url).pathname, new URL(url).search, ...headers]),
-  );
+  const head = new TextEncoder().encode(JSON.stringify([context.req.method, pathname, search, ...headers]));
   const body = new Uint8Array(await context.req.arrayBuffer());
   const all = new Uint8Array(head.byteLength + body.byteLength);
   all.set(head);

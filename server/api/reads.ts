@@ -2,13 +2,13 @@ import type { Context } from 'hono';
 import { toBase64 } from 'lib0/buffer';
 import * as Y from 'yjs';
 import { z } from 'zod';
-import type { DocumentCopy, RootType } from '../documents/content.ts';
+import { copyOf, type DocumentCopy, type RootType } from '../documents/content.ts';
 import { sequenceAt } from '../documents/operations.ts';
 import type { ProgramDocuments } from '../documents/program-documents.ts';
 import { IndelibleError } from '../errors.ts';
 import type { CallerEnv, Callers } from './caller.ts';
 import { etagOf, names } from './conditions.ts';
-import { describe, json, queryOf, type DescribedApp } from './described.ts';
+import { UPDATE, describe, json, parse, queryOf, type DescribedApp } from './described.ts';
 import * as schemas from './schemas.ts';
 
 /** Names that are looked at for one page, most of which a token may not allow. */
@@ -19,9 +19,6 @@ export const POSITIONS_HEADER = 'Relative-Positions';
 
 type Query = z.output<typeof schemas.readQuery>;
 
-const inPath = z.object({
-  name: z.string().meta({ description: 'Name of the document, percent-encoded as one segment' }),
-});
 const tags = ['Documents'];
 
 /** What can be read of documents. */
@@ -50,7 +47,7 @@ export function readRoutes(app: DescribedApp, documents: ProgramDocuments, calle
       tags,
       summary: 'A document as people see it; HEAD tells whether there is one, and its version',
       request: {
-        params: inPath,
+        params: schemas.inPath,
         query: schemas.readQuery,
         headers: z.object({ 'if-none-match': z.string().optional() }),
       },
@@ -60,9 +57,7 @@ export function readRoutes(app: DescribedApp, documents: ProgramDocuments, calle
           content: {
             'application/json': { schema: schemas.content },
             'text/plain': { schema: z.string() },
-            'application/octet-stream': {
-              schema: z.string().meta({ format: 'binary', description: 'A Yjs update' }),
-            },
+            [UPDATE]: { schema: schemas.update },
           },
         },
         304: { description: 'It has the version that If-None-Match names' },
@@ -78,7 +73,7 @@ export function readRoutes(app: DescribedApp, documents: ProgramDocuments, calle
       path: '/api/documents/{name}/connections',
       tags,
       summary: 'Who is connected, at all instances',
-      request: { params: inPath },
+      request: { params: schemas.inPath },
       responses: { 200: json('Connections', schemas.connections) },
     },
     callers.may('read'),
@@ -97,7 +92,7 @@ export function readRoutes(app: DescribedApp, documents: ProgramDocuments, calle
       path: '/api/documents/{name}/statistics',
       tags,
       summary: 'What is stored, and how many are connected',
-      request: { params: inPath },
+      request: { params: schemas.inPath },
       responses: { 200: json('Statistics', schemas.statistics) },
     },
     callers.may('read'),
@@ -163,9 +158,7 @@ async function read(context: Context<CallerEnv>, documents: ProgramDocuments): P
 function contentOf(context: Context, copy: DocumentCopy, { format, root, type }: Query): Response {
   const types = typesOf(type, root);
   if (format === 'yjs') {
-    return context.body(Y.encodeStateAsUpdate(copy.doc).slice(), 200, {
-      'Content-Type': 'application/octet-stream',
-    });
+    return context.body(Y.encodeStateAsUpdate(copy.doc).slice(), 200, { 'Content-Type': UPDATE });
   }
   if (format === 'json')
     return context.json(root === undefined ? copy.json(types) : copy.root(root, types[root]));
@@ -195,11 +188,9 @@ export function typesOf(
 
 function positionsIn(copy: DocumentCopy, { relative = '', root = 'content', path }: Query): string {
   // What is read of it stays untyped.
-  const doc = new Y.Doc();
-  Y.applyUpdate(doc, Y.encodeStateAsUpdate(copy.doc));
-  const sequence = sequenceAt(doc, {
+  const sequence = sequenceAt(copyOf(copy.doc), {
     root,
-    path: path === undefined ? [] : schemas.path.parse(pathOf(path)),
+    path: path === undefined ? [] : schemas.path.parse(parse(path, 'path')),
   });
   return relative
     .split(',')
@@ -209,12 +200,4 @@ function positionsIn(copy: DocumentCopy, { relative = '', root = 'content', path
       return toBase64(Y.encodeRelativePosition(Y.createRelativePositionFromTypeIndex(sequence, index)));
     })
     .join(', ');
-}
-
-function pathOf(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch (error) {
-    throw new IndelibleError('bad_request', 'path is no JSON', { cause: error });
-  }
 }

@@ -22,6 +22,13 @@ export const problem = z
   })
   .meta({ id: 'Problem' });
 
+/** Of a document in the path. */
+export const inPath = z.object({
+  name: z.string().meta({ description: 'Name of the document, percent-encoded as one segment' }),
+});
+
+export const update = z.string().meta({ format: 'binary', description: 'A Yjs update' });
+
 export const listQuery = z.strictObject({
   prefix: z.string().max(1_000).optional(),
   cursor: z.string().max(1_000).optional().meta({ description: 'Of the page before' }),

@@ -13,7 +13,8 @@ export type RootType = 'text' | 'map' | 'array' | 'xml';
 /** Any type of Yjs, of which only what all have is used. */
 type Shared = ReturnType<Y.Doc['get']>;
 
-const CONSTRUCTORS = { text: Y.Text, map: Y.Map, array: Y.Array, xml: Y.XmlFragment } as const;
+/** What each is in Yjs. */
+export const CONSTRUCTORS = { text: Y.Text, map: Y.Map, array: Y.Array, xml: Y.XmlFragment } as const;
 
 /**
  * A document as it was at one moment; changes of it are nobody else's.
@@ -95,7 +96,8 @@ export class DocumentCopy {
   }
 }
 
-function copyOf(doc: Y.Doc): Y.Doc {
+/** Another document with all that this one holds. */
+export function copyOf(doc: Y.Doc): Y.Doc {
   const copy = new Y.Doc();
   Y.applyUpdate(copy, Y.encodeStateAsUpdate(doc));
   return copy;

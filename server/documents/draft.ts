@@ -1,6 +1,7 @@
 import * as Y from 'yjs';
 import { IndelibleError } from '../errors.ts';
 import { applyUpdate } from '../storage/stored-document.ts';
+import { copyOf } from './content.ts';
 import type { OpenDocument } from './open-document.ts';
 
 /** Unused for so long, the copy is let go: it takes as much memory as its document. */
@@ -79,10 +80,8 @@ export class Draft {
   }
 
   #begin(): Y.Doc {
-    const copy = new Y.Doc();
-    Y.applyUpdate(copy, Y.encodeStateAsUpdate(this.#open.document));
     this.#open.document.on('update', this.#follow);
-    return copy;
+    return copyOf(this.#open.document);
   }
 
   readonly #follow = (update: Uint8Array) => {

@@ -1,5 +1,5 @@
 import * as Y from 'yjs';
-import { IndelibleError, type ErrorCode } from '../errors.ts';
+import { IndelibleError } from '../errors.ts';
 import { withDeadline } from '../lifecycle.ts';
 import type { KeyedRequest, RequestRecord } from '../storage/requests.ts';
 import { applyUpdate } from '../storage/stored-document.ts';
@@ -86,14 +86,14 @@ export class Edits {
     if (hold.isOver) await hold.committed();
     if (this.#hub.isFailing) throw new IndelibleError('database_unavailable');
     if (options.expects?.(versionOf(open.document)) === false) throw new IndelibleError('document_changed');
-    const update = edit instanceof Uint8Array ? this.#take(draft, edit, open) : draft.change(edit);
+    const update =
+      edit instanceof Uint8Array ? this.#take(open, draft, edit) : this.#change(open, draft, edit);
     const version = versionOf(draft.doc);
     if (update === null) {
       // It is said to be committed, and may be what somebody else has just done.
       await this.#commit(hold);
       return { version, isRecorded: false, isRepeated: false };
     }
-    this.#check(open, draft, update);
     let [isRepeated, isLive] = [false, false];
     const onRepeated = () => {
       isRepeated = true;
@@ -117,10 +117,8 @@ export class Edits {
   }
 
   /** @returns the update; `null` when it brings nothing new. What waits for others fires no event, and is news. */
-  #take(draft: Draft, bytes: Uint8Array, open: OpenDocument): Uint8Array | null {
-    const shape = checkUpdate(bytes, this.#hub.limits.update);
-    const { refusal } = open.weigh(bytes, shape);
-    if (refusal !== null) throw new IndelibleError(refusal);
+  #take(open: OpenDocument, draft: Draft, bytes: Uint8Array): Uint8Array | null {
+    this.#weigh(open, bytes);
     if (open.contains(bytes)) return null;
     try {
       draft.change((doc) => applyUpdate(doc, bytes));
@@ -130,19 +128,22 @@ export class Edits {
     return bytes;
   }
 
-  #check(open: OpenDocument, draft: Draft, update: Uint8Array): void {
-    const refusal = this.#refusalOf(open, update);
-    if (refusal === null) return;
-    draft.discard();
-    throw new IndelibleError(refusal);
+  /** @returns the update; `null` when nothing has changed */
+  #change(open: OpenDocument, draft: Draft, edit: (doc: Y.Doc) => void): Uint8Array | null {
+    const update = draft.change(edit);
+    try {
+      if (update !== null) this.#weigh(open, update);
+      return update;
+    } catch (error) {
+      draft.discard();
+      throw error;
+    }
   }
 
-  #refusalOf(open: OpenDocument, update: Uint8Array): ErrorCode | null {
-    try {
-      return open.weigh(update, checkUpdate(update, this.#hub.limits.update)).refusal;
-    } catch (error) {
-      return error instanceof IndelibleError ? error.code : 'bad_update';
-    }
+  /** @throws {@link IndelibleError} why it cannot be taken in */
+  #weigh(open: OpenDocument, update: Uint8Array): void {
+    const { refusal } = open.weigh(update, checkUpdate(update, this.#hub.limits.update));
+    if (refusal !== null) throw new IndelibleError(refusal);
   }
 
   /** Everybody sees it, here and at other instances. */
@@ -152,7 +153,7 @@ export class Edits {
     open.document.on('update', count);
     try {
       const edit = open.weigh(update, checkUpdate(update, this.#hub.limits.update));
-      const news = open.apply(edit, { source: 'local', context: { user } });
+      const news = open.apply(edit, originOf(user));
       // Yjs takes away formatting that an edit has made redundant, in a transaction of its own, which is in no log yet.
       if (events > 1 && news !== null) this.#hub.append(open, news, user);
       else this.#hub.relay.tell(open, update);
@@ -164,6 +165,11 @@ export class Edits {
       open.document.off('update', count);
     }
   }
+}
+
+/** Of what a program changes: for Hocuspocus, and for the log. */
+export function originOf(user: string | null) {
+  return { source: 'local', context: { user } } as const;
 }
 
 /** @throws what `work` throws in time */

@@ -4,7 +4,7 @@ import { diffSplitBy } from 'lib0/diff/patience';
 import * as Y from 'yjs';
 import { z } from 'zod';
 import { IndelibleError } from '../errors.ts';
-import { canBe, typeOf, type Json, type RootType } from './content.ts';
+import { CONSTRUCTORS, canBe, typeOf, type Json, type RootType } from './content.ts';
 import { kept, plain } from './values.ts';
 
 /** Operations of one request; more make one transaction that keeps everybody else waiting. */
@@ -185,8 +185,6 @@ function stepInto(found: unknown, step: string | number): unknown {
   if (typeof step === 'string') return found instanceof Y.Map ? found.get(step) : undefined;
   return found instanceof Y.Array || found instanceof Y.XmlFragment ? found.get(step) : undefined;
 }
-
-const CONSTRUCTORS = { text: Y.Text, map: Y.Map, array: Y.Array, xml: Y.XmlFragment } as const;
 
 function shownType(doc: Y.Doc, name: string): RootType | undefined {
   const root = doc.share.get(name);

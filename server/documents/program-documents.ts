@@ -18,7 +18,7 @@ import type {
   Documents,
   ListOptions,
 } from './documents.ts';
-import { Edits, type EditHub, type EditOptions, type Edited } from './edits.ts';
+import { Edits, originOf, type EditHub, type EditOptions, type Edited } from './edits.ts';
 import type { Hold } from './hold.ts';
 import { firstUpdateOf, type FirstContent } from './on-load.ts';
 import type { OpenDocument } from './open-document.ts';
@@ -292,9 +292,4 @@ function authorOf(user: string | null | undefined): string | null {
   if (user === undefined || user === null) return null;
   if (!isUserId(user)) throw new IndelibleError('bad_user');
   return user;
-}
-
-/** For Hocuspocus, and for the log. */
-function originOf(user: string | null) {
-  return { source: 'local', context: { user } } as const;
 }

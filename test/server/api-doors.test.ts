@@ -69,6 +69,7 @@ describe('[U10] rights', () => {
     expect(await to('rename', 'other')).toBe('403 forbidden');
     expect(await to('duplicate', 'read/it')).toBe('403 read_only');
     expect(await to('duplicate', 'a//b')).toBe('400 bad_name');
+    expect(await to('duplicate', '\ud83d')).toBe('400 bad_name');
     expect(await to('duplicate', 'write/it')).toBe('201');
   });
 
