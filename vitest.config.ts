@@ -10,8 +10,8 @@ export default defineConfig({
     globalSetup: ['test/setup/services.ts'],
     setupFiles: ['test/setup/worker.ts'],
     testTimeout: 30_000,
-    // Set-up may have to install Redis and create a cluster on a slow disk.
-    hookTimeout: 120_000,
+    // Set-up may have to install a program (test/setup/debian.ts) and create a cluster on a slow disk.
+    hookTimeout: 300_000,
     teardownTimeout: 30_000,
     reporters: ['default', './test/setup/closing-line.ts'],
   },

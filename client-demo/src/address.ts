@@ -42,6 +42,11 @@ export function socketUrl(): string {
   return httpUrl('/').href.replace(/^http/, 'ws');
 }
 
+/** What this browser keeps of a document is kept under this: a page may be for several servers, one after the other. */
+export function keyOf({ path }: Address): string {
+  return `${socketUrl()}${path}`;
+}
+
 function decode(segment: string): string {
   try {
     return decodeURIComponent(segment);

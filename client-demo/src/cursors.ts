@@ -70,7 +70,22 @@ class Cursors implements PluginValue {
       .filter(([id]) => id !== awareness.clientID)
       .flatMap(([id, other]) => this.#draw(readPerson(id, other), other, state.doc.length));
     this.shown = Decoration.set(ranges, true);
+    view.requestMeasure(this.#keepingNamesInSight);
   }
+
+  /** Near the right edge, on a phone that is most of a line, a name goes to the left as far as it must. */
+  readonly #keepingNamesInSight = {
+    read: ({ contentDOM }: EditorView): [name: HTMLElement, excess: number][] => {
+      const { right } = contentDOM.getBoundingClientRect();
+      return Array.from(contentDOM.querySelectorAll<HTMLElement>('.remote-name'), (name) => {
+        const { left } = name.parentElement?.getBoundingClientRect() ?? { left: 0 };
+        return [name, left + name.offsetWidth - right];
+      });
+    },
+    write: (names: [name: HTMLElement, excess: number][]): void => {
+      for (const [name, excess] of names) name.style.translate = `${-Math.max(0, excess)}px`;
+    },
+  };
 
   readonly #onChange = (changes: Record<'added' | 'updated' | 'removed', number[]>): void => {
     const ids = [...changes.added, ...changes.updated, ...changes.removed];

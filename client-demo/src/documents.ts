@@ -1,7 +1,7 @@
 import { type Address, addressOf, hashOf } from './address.ts';
 import { listNames } from './api.ts';
 import { element } from './element.ts';
-import { recentNames } from './recent.ts';
+import { recentAddresses } from './recent.ts';
 
 /** The list follows typing when it pauses, in ms. */
 const pause = 200;
@@ -32,7 +32,8 @@ export class DocumentsDialog {
       event.preventDefault();
       const name = this.#input.value.trim();
       if (name === '') return;
-      location.hash = hashOf(addressOf(name, this.#current().token));
+      const typed = addressOf(name, this.#current().token);
+      location.hash = hashOf(recentAddresses().find((recent) => recent.name === typed.name) ?? typed);
       this.#dialog.close();
     });
     this.#more.addEventListener('click', () => void this.#list(this.#cursor));
@@ -55,16 +56,17 @@ export class DocumentsDialog {
   }
 
   #showRecent(): void {
-    const names = recentNames().filter((name) => name.startsWith(this.#input.value.trim()));
-    this.#recent.replaceChildren(...names.map((name) => this.#item(name)));
+    const found = recentAddresses().filter(({ name }) => name.startsWith(this.#input.value.trim()));
+    this.#recent.replaceChildren(...found.map((address) => this.#item(address)));
   }
 
   async #list(cursor?: string): Promise<void> {
     this.#question += 1;
     const question = this.#question;
-    const list = await listNames(this.#current().token, { prefix: this.#input.value.trim(), cursor });
+    const { token } = this.#current();
+    const list = await listNames(token, { prefix: this.#input.value.trim(), cursor });
     if (question !== this.#question) return;
-    const items = (list?.names ?? []).map((name) => this.#item(name));
+    const items = (list?.names ?? []).map((name) => this.#item(addressOf(name, token)));
     if (cursor === undefined) this.#stored.replaceChildren(...items);
     else this.#stored.append(...items);
     this.#cursor = list?.cursor;
@@ -74,12 +76,12 @@ export class DocumentsDialog {
       list === undefined ? 'The server does not list its documents now, or not for you.' : 'None.';
   }
 
-  #item(name: string): HTMLLIElement {
-    const current = this.#current();
+  #item(address: Address): HTMLLIElement {
+    const { name } = address;
     const link = document.createElement('a');
-    link.href = hashOf(addressOf(name, current.token));
+    link.href = hashOf(address);
     link.textContent = name;
-    if (name === current.name) link.ariaCurrent = 'page';
+    if (name === this.#current().name) link.ariaCurrent = 'page';
     const item = document.createElement('li');
     item.append(link);
     return item;

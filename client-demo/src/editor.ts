@@ -1,28 +1,31 @@
 import { defaultKeymap } from '@codemirror/commands';
 import { markdown } from '@codemirror/lang-markdown';
 import { HighlightStyle, syntaxHighlighting } from '@codemirror/language';
-import { Compartment, EditorState, type Extension, StateEffect, type Text } from '@codemirror/state';
+import { Compartment, EditorState, type Extension, type Text } from '@codemirror/state';
 import { EditorView, keymap, placeholder } from '@codemirror/view';
 import { tags } from '@lezer/highlight';
 import { yCollab, yUndoManagerKeymap } from 'y-codemirror.next';
 import * as Y from 'yjs';
 import { locateCursor, remoteCursors } from './cursors.ts';
+import { element } from './element.ts';
 import type { Session } from './session.ts';
 
 const emptyHint = 'Write here. Open this page in another browser or on your phone, and write there too.';
-/** The height of what covers the top and the bottom of the window, in px: cursors are scrolled to between the two. */
-const covered = { top: 110, bottom: 60 };
+/** The height of what covers the bottom of the window, in px. */
+const coveredBottom = 60;
 
 /** The text of one document, to be written in. */
 export interface Editor {
   readonly setReadOnly: (isReadOnly: boolean) => void;
   /** Tells what to do with an empty document; to be called once it is known that the document is empty. */
   readonly showHint: () => void;
-  /** Scrolls to somebody's cursor. */
-  readonly jumpTo: (id: number) => void;
+  /** Scrolls to somebody's cursor. @returns whether they have one in the text */
+  readonly jumpTo: (id: number) => boolean;
   /** Undo and redo take back what was written here, not what others wrote. */
   readonly undo: () => void;
   readonly redo: () => void;
+  /** Lets go of deleted text that undo would bring back. */
+  readonly forgetDeleted: () => void;
   readonly focus: () => void;
   readonly close: () => void;
 }
@@ -38,7 +41,7 @@ export function openEditor(parent: HTMLElement, session: Session, onText: (text:
   const undoManager = new Y.UndoManager(text);
   const writing = new Compartment();
   // Undo would write where nothing may be written: by its keys, and by the browser's own, which yCollab hears.
-  const writable = keymap.of([...yUndoManagerKeymap]);
+  const writable: Extension[] = [keymap.of([...yUndoManagerKeymap])];
   const refuseInput = EditorView.domEventHandlers({ beforeinput: (_event, { state }) => state.readOnly });
   const extensions = [
     writing.of(writable),
@@ -53,7 +56,7 @@ export function openEditor(parent: HTMLElement, session: Session, onText: (text:
     remoteCursors(session),
     EditorView.lineWrapping,
     EditorView.contentAttributes.of({ 'aria-label': 'Text of the document', spellcheck: 'true' }),
-    EditorView.scrollMargins.of(() => covered),
+    EditorView.scrollMargins.of(() => ({ top: coveredTop(), bottom: coveredBottom })),
     EditorView.updateListener.of((update) => {
       if (update.docChanged) onText(update.state.doc);
     }),
@@ -65,16 +68,23 @@ export function openEditor(parent: HTMLElement, session: Session, onText: (text:
     state: EditorState.create({ doc: text.toJSON(), extensions }),
   });
   onText(view.state.doc);
-  const append = (extension: Extension): void =>
-    view.dispatch({ effects: StateEffect.appendConfig.of(extension) });
+  let isReadOnly = false;
+  const configure = (): void =>
+    view.dispatch({ effects: writing.reconfigure(isReadOnly ? EditorState.readOnly.of(true) : writable) });
   return {
-    setReadOnly: (isReadOnly) =>
-      view.dispatch({ effects: writing.reconfigure(isReadOnly ? EditorState.readOnly.of(true) : writable) }),
-    showHint: () => append(placeholder(emptyHint)),
+    setReadOnly(isNow) {
+      isReadOnly = isNow;
+      configure();
+    },
+    showHint() {
+      writable.push(placeholder(emptyHint));
+      configure();
+    },
     jumpTo(id) {
       const cursor = locateCursor(text, awareness.getStates().get(id));
-      if (cursor === undefined) return;
+      if (cursor === undefined) return false;
       view.dispatch({ effects: EditorView.scrollIntoView(cursor.head, { y: 'center' }) });
+      return true;
     },
     undo() {
       if (!view.state.readOnly) undoManager.undo();
@@ -82,12 +92,25 @@ export function openEditor(parent: HTMLElement, session: Session, onText: (text:
     redo() {
       if (!view.state.readOnly) undoManager.redo();
     },
+    forgetDeleted() {
+      undoManager.clear();
+      const { doc } = undoManager;
+      Y.tryGc(Y.createDeleteSetFromStructStore(doc.store), doc.store, doc.gcFilter);
+    },
     focus: () => view.focus(),
     close() {
       view.destroy();
       undoManager.destroy();
     },
   };
+}
+
+/** The height of what covers the top of the window, in px: cursors are scrolled to below it. */
+function coveredTop(): number {
+  const bar = element('bar', HTMLDivElement);
+  const header = bar.parentElement?.getBoundingClientRect();
+  // On a phone the header is no box, and the bar alone stays.
+  return header === undefined || header.height === 0 ? bar.offsetHeight : header.height;
 }
 
 const theme = EditorView.theme({

@@ -1,14 +1,14 @@
 import { IndexeddbPersistence } from 'y-indexeddb';
 import type * as Y from 'yjs';
 import type { Saves } from '../../server/browser.ts';
-import { type Address, socketUrl } from './address.ts';
+import { type Address, keyOf } from './address.ts';
 import { edits } from './edits.ts';
 import { forget, recall, remember, remembered } from './stored.ts';
 
 /** A document waits for its copy no longer than this, in ms; one that comes later is merged. */
 const patience = 3000;
-/** The lock of a tab that ends is gone within this time, in ms. */
-const endingTime = 300;
+/** The lock of a tab that ends is gone within this time, in ms; only where another tab has unsaved edits is it waited for. */
+const endingTime = 2000;
 
 /** A document as this browser keeps it, so that it is there without the network, and unsaved edits after a restart. */
 interface LocalCopy {
@@ -18,17 +18,23 @@ interface LocalCopy {
   readonly unsaved: number;
   /** Keeps count of what is not saved, for the next visit. @returns a function that stops it */
   follow(saves: Saves): () => void;
+  /**
+   * Whether the document was deleted on the server, as far as this browser has heard: then its name may be another one's
+   * by now, which this copy must not be merged into.
+   */
+  isOrphan: boolean;
+  /** Forgets the document, for whoever destroys it at once: what is changed afterwards is kept again. */
+  readonly discard: () => void;
 }
 
 /** Loads what this browser has of a document into `doc`, and keeps all changes from then on, until it is destroyed. */
 export async function openLocalCopy(address: Address, doc: Y.Doc): Promise<LocalCopy> {
   const isKept = await canKeep();
-  if (isKept) {
-    const copy = new IndexeddbPersistence(`indelible:${socketUrl()}${address.path}`, doc);
-    await Promise.race([copy.whenSynced, new Promise((resolve) => setTimeout(resolve, patience))]);
-  }
+  const stored = isKept ? new IndexeddbPersistence(`indelible:${keyOf(address)}`, doc) : undefined;
+  await Promise.race([stored?.whenSynced, new Promise((resolve) => setTimeout(resolve, patience))]);
+  const orphan = `orphan:${keyOf(address)}`;
   // The counts of all tabs: of those that are open, and of those that have ended.
-  const counts = `unsaved:${address.path}:`;
+  const counts = `unsaved:${keyOf(address)}:`;
   const own = `${counts}${doc.clientID}`;
   const ended = await thoseEnded(remembered(counts));
   const unsaved = ended.reduce((sum, key) => sum + (Number(recall(key)) || 0), 0);
@@ -36,6 +42,14 @@ export async function openLocalCopy(address: Address, doc: Y.Doc): Promise<Local
   return {
     isKept,
     unsaved,
+    get isOrphan() {
+      return recall(orphan) !== null;
+    },
+    set isOrphan(isOrphan) {
+      if (!isOrphan) forget(orphan);
+      // Where there is nothing, nothing can be merged.
+      else if (doc.store.clients.size > 0) remember(orphan, 'deleted');
+    },
     follow(saves) {
       const count = (): void => {
         if (edits(saves) === 0) forget(own);
@@ -49,18 +63,31 @@ export async function openLocalCopy(address: Address, doc: Y.Doc): Promise<Local
         release();
       };
     },
+    discard: () => {
+      // Not the database itself: other tabs may have it open.
+      stored?.db?.transaction('updates', 'readwrite').objectStore('updates').clear();
+      forget(own);
+      forget(orphan);
+    },
   };
 }
 
-/** Private windows, for one, may have no database. */
+/** Whether this browser has a database, and writes into it: private windows may have none, and disks are full. */
 function canKeep(): Promise<boolean> {
   const { promise, resolve } = Promise.withResolvers<boolean>();
+  // One that is being repaired, or deleted, says nothing at all.
+  setTimeout(() => resolve(false), patience);
   try {
     const request = indexedDB.open('indelible:probe');
+    request.addEventListener('upgradeneeded', () => request.result.createObjectStore('probe'));
     request.addEventListener('error', () => resolve(false));
     request.addEventListener('success', () => {
-      request.result.close();
-      resolve(true);
+      const database = request.result;
+      const transaction = database.transaction('probe', 'readwrite');
+      transaction.objectStore('probe').put(Date.now(), 'written');
+      transaction.addEventListener('complete', () => resolve(true));
+      transaction.addEventListener('abort', () => resolve(false));
+      database.close(); // once that has ended
     });
   } catch {
     resolve(false);

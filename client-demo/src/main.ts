@@ -35,7 +35,7 @@ async function openDocument(): Promise<OpenDocument> {
   element('name', HTMLHeadingElement).textContent = address.name;
   const session = await openSession(address);
   introduceMe(session.presence);
-  addRecent(address.name);
+  addRecent(address);
 
   const editor = openEditor(element('editor', HTMLElement), session, countWords);
   const allowWriting = (): void => editor.setReadOnly(mayNotWrite(session));
@@ -45,7 +45,7 @@ async function openDocument(): Promise<OpenDocument> {
     session.permission.subscribe(allowWriting),
     session.line.subscribe(allowWriting),
     showOthers(session, editor.jumpTo),
-    showStatus(session),
+    showStatus(session, { retry, discard: () => change(discardCopy), focusText: editor.focus }),
     editor.close,
     session.close,
   ];
@@ -59,9 +59,24 @@ async function openDocument(): Promise<OpenDocument> {
   };
 }
 
-/** What would be written without access would only be lost. */
-function mayNotWrite({ permission, line }: Session): boolean {
-  return permission.isReadOnly || line.state.kind === 'refused';
+/** What would be written without access would only be lost; what is too large can be made smaller. */
+function mayNotWrite({ permission, line: { state } }: Session): boolean {
+  return permission.access !== 'write' || (state.kind === 'refused' && state.why !== 'too large');
+}
+
+function retry(): void {
+  const { session, editor } = current;
+  const { state } = session.line;
+  // Deleted text that undo would bring back goes to the server, too.
+  if (state.kind === 'refused' && state.why === 'too large') editor.forgetDeleted();
+  session.line.retry();
+}
+
+async function discardCopy(): Promise<void> {
+  if (!confirm('What only this browser has of this document would be lost. Discard it?')) return;
+  current.session.discard();
+  current.close();
+  current = await openDocument();
 }
 
 async function changeDocument(): Promise<void> {
@@ -78,9 +93,12 @@ async function changeDocument(): Promise<void> {
 
 // It may have changed while the first one was opened.
 let changing = changeDocument();
-window.addEventListener('hashchange', () => {
-  changing = changing.then(changeDocument).catch(() => location.reload());
-});
+window.addEventListener('hashchange', () => change(changeDocument));
+
+/** One after the other. */
+function change(step: () => Promise<void>): void {
+  changing = changing.then(step).catch(() => location.reload());
+}
 
 window.addEventListener('beforeunload', (event) => {
   if (edits(current.session.saves) > 0) event.preventDefault();

@@ -11,16 +11,23 @@ const lookEvery = 5_000;
 
 /**
  * Keeps the list of the others in the document.
- * @param onChosen - told whose avatar is pressed
+ * @param jumpTo - goes to the cursor of whose avatar is pressed, and says whether there is one
  * @returns a function that stops it
  */
-export function showOthers(session: Session, onChosen: (id: number) => void): () => void {
+export function showOthers(session: Session, jumpTo: (id: number) => boolean): () => void {
   const { awareness, turn } = session;
   const list = element('others', HTMLUListElement);
   const alone = element('alone', HTMLParagraphElement);
+  const announcer = element('announcer', HTMLParagraphElement);
   const more = document.createElement('li');
   const items = new Map<number, Item>();
 
+  const choose = (id: number): void => {
+    if (jumpTo(id)) return;
+    // Until the list is looked at again.
+    items.get(id)?.remark('no cursor yet');
+    announcer.textContent = `${readPerson(id, awareness.getStates().get(id)).name} has no cursor in the text yet`;
+  };
   const show = (): void => {
     const states = awareness.getStates();
     const ids = [...states.keys()].filter((id) => id !== awareness.clientID).toSorted((a, b) => a - b);
@@ -31,7 +38,7 @@ export function showOthers(session: Session, onChosen: (id: number) => void): ()
       items.delete(id);
     }
     for (const id of shown) {
-      const item = items.get(id) ?? new Item(() => onChosen(id));
+      const item = items.get(id) ?? new Item(() => choose(id));
       if (!items.has(id)) list.insertBefore(item.root, more.parentNode === list ? more : null);
       items.set(id, item);
       const person = readPerson(id, states.get(id));
@@ -77,9 +84,13 @@ class Item {
     this.#avatar.style.setProperty('--colour', colour);
     setText(this.#avatar, initial(name));
     setText(this.#name, name);
-    setText(this.#remark, remark);
+    this.remark(remark);
     this.#button.title = `Go to the cursor of ${name}`;
     this.#button.classList.toggle('away', isIdle);
+  }
+
+  remark(text: string): void {
+    setText(this.#remark, text);
   }
 }
 

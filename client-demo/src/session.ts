@@ -1,11 +1,11 @@
 import { WebsocketProvider } from 'y-websocket';
 import * as Y from 'yjs';
 import { type Saves, trackSaves } from '../../server/browser.ts';
-import { type Address, socketUrl } from './address.ts';
+import { type Address, keyOf, socketUrl } from './address.ts';
 import { Line } from './line.ts';
 import { openLocalCopy } from './local-copy.ts';
 import { Permission } from './permission.ts';
-import { type Awareness, OwnPresence } from './presence.ts';
+import { type Awareness, OwnPresence, forgetThoseGone } from './presence.ts';
 import { Traffic } from './traffic.ts';
 import { Turn } from './turn.ts';
 
@@ -24,6 +24,8 @@ export interface Session {
   readonly isKept: boolean;
   /** Holds when the server's state has arrived. */
   readonly synced: Promise<void>;
+  /** Forgets what this browser keeps of the document; the caller closes the session at once. */
+  readonly discard: () => void;
   readonly close: () => void;
 }
 
@@ -39,17 +41,26 @@ export async function openSession(address: Address): Promise<Session> {
     params: { acks: '1', ...(address.token !== undefined && { token: address.token }) },
     connect: false,
     shouldReconnect: () => false, // the line does
+    disableBc: true, // what another tab could not send would look saved here
     WebSocketPolyfill: traffic.Socket,
   });
   traffic.follow(provider);
   const saves = trackSaves(provider, { unsaved: copy.unsaved });
   const stopCounting = copy.follow(saves);
   const permission = new Permission(address, provider);
+  forgetThoseGone(provider);
   const { awareness } = provider;
   const presence = new OwnPresence(awareness);
-  const turn = new Turn(address.path, doc.clientID, (isMine) => presence.show(isMine));
+  const turn = new Turn(keyOf(address), doc.clientID, (isMine) => presence.show(isMine));
   const synced = new Promise<void>((resolve) => provider.once('sync', () => resolve()));
-  const line = new Line(provider);
+  const line = new Line(provider, copy.isOrphan);
+  line.subscribe(() => {
+    const { state } = line;
+    if (state.kind === 'refused' && state.why === 'deleted') copy.isOrphan = true;
+  });
+  provider.on('sync', (isSynced: boolean) => {
+    if (isSynced) copy.isOrphan = false;
+  });
   return {
     address,
     text: doc.getText(rootName),
@@ -62,6 +73,7 @@ export async function openSession(address: Address): Promise<Session> {
     traffic,
     isKept: copy.isKept,
     synced,
+    discard: copy.discard,
     close() {
       turn.end();
       line.close();

@@ -26,7 +26,11 @@ export class ShareDialog {
 
   async #makeLinks(address: Address): Promise<void> {
     const rights = await askRights(address);
-    if (rights?.isOpenToAll === true) {
+    if (rights === undefined) {
+      this.#remark.textContent = 'The server cannot be asked for links now.';
+      return;
+    }
+    if (rights.isOpenToAll) {
       this.#writing.show(linkTo({ ...address, token: undefined }));
       this.#remark.textContent =
         'This server asks for no tokens: everybody who reaches it can edit. With a key (JWT_SECRET) there are links for reading, too.';
@@ -36,18 +40,18 @@ export class ShareDialog {
       const token = await mintToken(address, access);
       return token === undefined ? undefined : linkTo({ ...address, token });
     };
-    const [writing, reading] = await Promise.all([link('write'), link('read')]);
-    if (reading !== undefined) {
-      this.#writing.show(writing);
-      this.#reading.show(reading);
-      this.#remark.textContent = 'Whoever has a link can use it and pass it on. It ends after a day.';
+    // Nobody gives away more than they have, even where the server would let them.
+    const mayWrite = rights.access === 'write';
+    const [writing, reading] = await Promise.all([mayWrite ? link('write') : undefined, link('read')]);
+    if (reading === undefined) {
+      this.#writing.show(linkTo(address), 'Your own link');
+      this.#remark.textContent =
+        'This server gives no links away (DEV_TOKENS): your application makes the tokens. The link below is your own, with all that you may do here.';
       return;
     }
-    this.#remark.textContent =
-      rights === undefined
-        ? 'The server cannot be asked for links now.'
-        : 'This server gives no links away (DEV_TOKENS): your application makes the tokens. The link below is your own, with all that you may do here.';
-    if (rights !== undefined) this.#writing.show(linkTo(address), 'Your own link');
+    this.#writing.show(writing);
+    this.#reading.show(reading);
+    this.#remark.textContent = 'Whoever has a link can use it and pass it on. It ends after a day.';
   }
 }
 

@@ -17,12 +17,15 @@ export interface Change {
 /** The clocks of the states of one document. */
 export class Clocks {
   readonly #document: Document;
+  readonly #flush: () => void;
   /** In the order in which they left. */
   readonly #departed = new Set<number>();
   readonly #stamps = new Map<number, PresenceEntry[]>();
 
-  constructor(document: Document) {
+  /** @param flush - tells everybody whose state has changed */
+  constructor(document: Document, flush: () => void) {
     this.#document = document;
+    this.#flush = flush;
     document.awareness.on('update', (change: Change) => this.#track(change));
   }
 
@@ -64,8 +67,8 @@ export class Clocks {
   /** Forgets those who left first. */
   forgetOld(): void {
     if (this.#departed.size <= REMEMBERED_CLOCKS) return;
-    // Hocuspocus may still have to tell that they left, and looks up their clocks when it does.
-    this.#document.flush();
+    // That they left may still have to be told, with their clocks.
+    this.#flush();
     for (const id of this.#departed) {
       if (this.#departed.size <= REMEMBERED_CLOCKS) break;
       this.#departed.delete(id);

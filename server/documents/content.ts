@@ -24,8 +24,6 @@ export const CONSTRUCTORS = { text: Y.Text, map: Y.Map, array: Y.Array, xml: Y.X
  */
 export class DocumentCopy {
   readonly doc: Y.Doc;
-  /** In which roots get the types that they are read as: in a document they keep them. */
-  #read: Y.Doc | undefined;
 
   /** @param doc - one that nobody else uses */
   constructor(doc: Y.Doc) {
@@ -79,21 +77,20 @@ export class DocumentCopy {
   }
 
   #typed(name: string, type: RootType | undefined): Shared | null {
-    this.#read ??= copyOf(this.doc);
-    const found = this.#read.share.get(name);
+    const found = this.doc.share.get(name);
     const known = type ?? (found && typeOf(found));
     if (known === undefined) return null;
     if (type !== undefined && found !== undefined && !canBe(found, type))
       throw new IndelibleError('wrong_type');
-    // It was read as something else before.
-    if (
-      found !== undefined &&
-      found.constructor !== Y.AbstractType &&
-      !(found instanceof CONSTRUCTORS[known])
-    )
-      this.#read = copyOf(this.doc);
-    return this.#read.get(name, CONSTRUCTORS[known]);
+    return viewOf(found ?? new Y.AbstractType(), this.doc, known);
   }
+}
+
+/** A root as what it is read as. Yjs would give it that type for good. */
+function viewOf(root: Shared, doc: Y.Doc, type: RootType): Shared {
+  const view: Shared = new CONSTRUCTORS[type]();
+  const { _start, _map, _length } = root;
+  return Object.assign(view, { doc, _start, _map, _length });
 }
 
 /** Another document with all that this one holds. */

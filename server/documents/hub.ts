@@ -9,7 +9,7 @@ import type { Wire } from '../protocol/wire.ts';
 import type { DocumentStore } from '../storage/document-store.ts';
 import type { KeyedRequest } from '../storage/requests.ts';
 import { isTransient } from '../storage/sql-errors.ts';
-import { applyStored, type StoredDocument } from '../storage/stored-document.ts';
+import type { StoredDocument } from '../storage/stored-document.ts';
 import type { UpdateLog } from '../storage/update-log.ts';
 import type { Acks, Durable } from './acks.ts';
 import { Hold, type HoldHub } from './hold.ts';
@@ -433,7 +433,7 @@ export class Hub implements SessionHub, RelayHub, HoldHub {
 
   async #fill(document: Document, stored: StoredDocument): Promise<void> {
     try {
-      applyStored(document, stored);
+      await this.#options.store.load(document, stored);
     } catch (error) {
       await this.#options.store.setAsideUnreadable(document.name, stored, error);
       throw new LoadAgain();

@@ -5,6 +5,7 @@ import { IndelibleError } from '../errors.ts';
 import { LEFT, identified, readPresence, writePresence, type PresenceEntry } from '../protocol/presence.ts';
 import { Clocks, type Change } from './clocks.ts';
 import type { Connection, Document } from './host.ts';
+import { pacePresence } from './presence-pace.ts';
 
 /** A connection, and whose it is. */
 export interface Speaker {
@@ -72,7 +73,7 @@ export class Presence {
   constructor(document: Document, limits: PresenceLimits, onChange: (ids: number[]) => void) {
     this.#document = document;
     this.#limits = limits;
-    this.#clocks = new Clocks(document);
+    this.#clocks = new Clocks(document, pacePresence(document));
     document.awareness.on('update', ({ added, updated, removed }: Change, origin: unknown) => {
       if (origin === RELAYED || origin === LOCAL) return;
       const ids = [...added, ...updated, ...removed].filter((id) => !this.#elsewhere.has(id));

@@ -8,7 +8,6 @@ import type { DocumentStatistics } from '../storage/document-statistics.ts';
 import type { DocumentStore } from '../storage/document-store.ts';
 import type { RequestRecord } from '../storage/requests.ts';
 import { orUnavailable } from '../storage/sql-errors.ts';
-import { applyStored } from '../storage/stored-document.ts';
 import { DocumentCopy } from './content.ts';
 import type {
   ChangeOptions,
@@ -260,7 +259,7 @@ export class ProgramDocuments implements Documents {
       if (stored === null) return null;
       const doc = new Y.Doc();
       try {
-        applyStored(doc, stored);
+        await this.#store.load(doc, stored);
         return new DocumentCopy(doc);
       } catch (error) {
         await orUnavailable(this.#store.setAsideUnreadable(name, stored, error));

@@ -1,3 +1,5 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import type * as Y from 'yjs';
 import { IndelibleError, messageOf } from '../errors.ts';
 import { failpoint } from '../failpoints.ts';
 import type { Log } from '../log.ts';
@@ -5,10 +7,15 @@ import type { Metrics } from '../metrics.ts';
 import { checksumOf } from './checksum.ts';
 import type { DatabaseConnection } from './database-connection.ts';
 import type { DatabasePool } from './database-pool.ts';
-import { Merger } from './merger.ts';
 import { record, type RequestRecord } from './requests.ts';
-import { findUnreadable, type StoredDocument } from './stored-document.ts';
+import { applyUpdates, findUnreadable, type StoredContent, type StoredDocument } from './stored-document.ts';
 import { isDeleted } from './tombstones.ts';
+import { UpdateThread } from './update-thread.ts';
+
+/** What is applied in one turn of the event loop: of 10,000 short rows, a row each, some 30 ms. */
+const TURN_BYTES = 256 * 1024;
+/** From here on an update is sliced: a thread has to be asked for it. Yjs takes some 30 ms for so much. */
+const LARGE_BYTES = 1024 * 1024;
 
 /** What became of a fold: `unsafe` when the snapshot would not have given the same document back. */
 export type FoldResult =
@@ -38,7 +45,9 @@ export class DocumentStore {
   readonly #pool: DatabasePool;
   readonly #log: Log;
   readonly #metrics: Metrics;
-  readonly #merger = new Merger();
+  readonly #merger = new UpdateThread();
+  /** Another one: nobody waits for a merge, and many for a document that is opened. */
+  readonly #slicer = new UpdateThread();
   #folding: Promise<unknown> = Promise.resolve();
   #onSetAside: (name: string) => void = () => {};
 
@@ -98,9 +107,9 @@ export class DocumentStore {
     return isDeleted((text, values) => this.#pool.query(text, values), name);
   }
 
-  /** Ends the thread that merges. */
-  close(): Promise<void> {
-    return this.#merger.close();
+  /** Ends its threads. */
+  async close(): Promise<void> {
+    await Promise.all([this.#merger.close(), this.#slicer.close()]);
   }
 
   /** No connection is held while it merges, which may take seconds: commits of the embedded database share it. */
@@ -181,7 +190,40 @@ export class DocumentStore {
   }
 
   /**
-   * Sets aside the rows that make `applyStored` throw `error`, so that the next read leaves them out.
+   * Applies what is stored to an empty document: at once, or of a large one a slice at a turn, so that nobody's edit of another one
+   * waits meanwhile.
+   * @throws whatever Yjs throws on an update that it cannot apply; `doc` is of no use then
+   */
+  async load(doc: Y.Doc, { snapshot, tail }: StoredContent): Promise<void> {
+    const updates = [...(snapshot === null ? [] : [snapshot]), ...tail.map(({ update }) => update)];
+    let batch: Uint8Array[] = [];
+    let bytes = 0;
+    for (const update of updates) {
+      if (update.byteLength > TURN_BYTES) {
+        for (const slice of await this.#slicesOf(update)) {
+          applyUpdates(doc, [slice]);
+          await nextTurn();
+        }
+        continue;
+      }
+      batch.push(update);
+      bytes += update.byteLength;
+      if (bytes < TURN_BYTES) continue;
+      applyUpdates(doc, batch);
+      [batch, bytes] = [[], 0];
+      await nextTurn();
+    }
+    applyUpdates(doc, batch);
+  }
+
+  async #slicesOf(update: Uint8Array): Promise<readonly Uint8Array[]> {
+    if (update.byteLength < LARGE_BYTES) return [update];
+    // Without the thread it takes a long turn.
+    return this.#slicer.slice(update).catch(() => [update]);
+  }
+
+  /**
+   * Sets aside the rows that make {@link load} throw `error`, so that the next read leaves them out.
    * @throws {@link IndelibleError} `document_unavailable` when it is not the tail that cannot be applied
    */
   async setAsideUnreadable(name: string, stored: StoredDocument, error: unknown): Promise<void> {

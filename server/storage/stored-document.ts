@@ -1,4 +1,5 @@
 import * as decoding from 'lib0/decoding';
+import { uint32 } from 'lib0/random';
 import * as Y from 'yjs';
 
 /** Rows that are tried when one of them makes another throw; each try rebuilds the document. */
@@ -39,10 +40,22 @@ export interface UnreadableRow {
  * @throws whatever Yjs throws on an update that it cannot apply; `doc` is of no use then
  */
 export function applyStored(doc: Y.Doc, { snapshot, tail }: StoredContent): void {
-  doc.transact(() => {
-    if (snapshot !== null) applyUpdate(doc, snapshot);
-    for (const { update } of tail) applyUpdate(doc, update);
+  const updates = tail.map(({ update }) => update);
+  applyUpdates(doc, snapshot === null ? updates : [snapshot, ...updates]);
+}
+
+/**
+ * Applies what is stored, or a part of it, in one transaction, and changes nothing by itself: after updates of others Yjs deletes
+ * formatting of nested texts which it finds to be of no use, and which may be of use when the next part has come.
+ * @throws whatever Yjs throws on an update that it cannot apply
+ */
+export function applyUpdates(doc: Y.Doc, updates: readonly Uint8Array[]): void {
+  doc.transact((transaction) => {
+    for (const update of updates) applyUpdate(doc, update);
+    transaction.local = true;
   });
+  // What Yjs does after updates of others, too.
+  while (doc.store.clients.has(doc.clientID)) doc.clientID = uint32();
 }
 
 /**

@@ -3,11 +3,14 @@ import { Redis } from 'ioredis';
 import { Client } from 'pg';
 import { inject } from 'vitest';
 import { atTestEnd } from '../helpers/cleanup.ts';
+import { collect } from '../helpers/memory.ts';
 import { family } from '../helpers/process-table.ts';
 import type { Group } from './peers.ts';
 
 /** What has been used. */
 export interface Use {
+  /** Milliseconds that it took. */
+  time: number;
   /** Microseconds of CPU, of the processes of all instances together. */
   serverCpu: number;
   redisCpu: number;
@@ -16,8 +19,15 @@ export interface Use {
   publishes: number;
   /** Into Redis and out of it, as it counts them itself. */
   redisBytes: number;
-  /** In the update log; stock has none. */
+  /** In the update log; others have none. */
   rows: number;
+}
+
+/** Bytes that the servers have in memory. */
+export interface Resident {
+  /** When nobody had come yet. */
+  before: number;
+  after: number;
 }
 
 type CpuUse = Pick<Use, 'serverCpu' | 'redisCpu' | 'postgresCpu'>;
@@ -33,6 +43,8 @@ export class Meter {
   readonly #postgres: Client;
   #redisPid = 0;
   #postmasterPid = 0;
+  #residentBefore = 0;
+  #walBefore = 0;
   #before: Use | undefined;
 
   private constructor(group: Group) {
@@ -41,6 +53,7 @@ export class Meter {
     this.#postgres = new Client(group.databaseUrl);
   }
 
+  /** Of servers to which nobody has come. */
   static async open(group: Group): Promise<Meter> {
     const meter = new Meter(group);
     await meter.#open();
@@ -49,23 +62,25 @@ export class Meter {
 
   /** What is used from now on counts. */
   async start(): Promise<void> {
+    this.#walBefore = await this.#wal();
     // What the questions cost is over when CPU is read.
     const rows = await this.#rows();
     const { replyBytes, ...redis } = await this.#redisUse();
     // The answer was counted after it had been written.
     redis.redisBytes += replyBytes;
-    this.#before = { ...this.#cpuUse(), ...redis, rows };
+    this.#before = { time: performance.now(), ...this.#cpuUse(), ...redis, rows };
   }
 
   /** What has been used since. */
   async used(): Promise<Use> {
-    const cpu = this.#cpuUse();
+    const [time, cpu] = [performance.now(), this.#cpuUse()];
     const { publishes, redisBytes } = await this.#redisUse();
-    const now: Use = { ...cpu, publishes, redisBytes, rows: await this.#rows() };
+    const now: Use = { time, ...cpu, publishes, redisBytes, rows: await this.#rows() };
     const before = this.#before;
     if (before === undefined) throw new Error('it was not started');
     const difference = (of: keyof Use) => now[of] - before[of];
     return {
+      time: difference('time'),
       serverCpu: difference('serverCpu'),
       redisCpu: difference('redisCpu'),
       postgresCpu: difference('postgresCpu'),
@@ -75,6 +90,15 @@ export class Meter {
     };
   }
 
+  async resident(): Promise<Resident> {
+    return { before: this.#residentBefore, after: await this.#residentNow() };
+  }
+
+  /** Bytes that Postgres has written to its log since {@link start}. */
+  async written(): Promise<number> {
+    return (await this.#wal()) - this.#walBefore;
+  }
+
   async #open(): Promise<void> {
     atTestEnd(() => this.#redis.disconnect());
     this.#redisPid = Number(/process_id:(\d+)/.exec(await this.#redis.info('server'))?.[1]);
@@ -82,16 +106,28 @@ export class Meter {
     atTestEnd(() => this.#postgres.end());
     const { rows } = await this.#postgres.query<{ pid: number }>('select pg_backend_pid() as pid');
     this.#postmasterPid = timesOf(rows[0]?.pid ?? 0).parent;
+    this.#residentBefore = await this.#residentNow();
   }
 
   #cpuUse(): CpuUse {
     const processes = (pids: number[]) => pids.reduce((sum, pid) => sum + timesOf(pid).own, 0);
     return {
-      serverCpu: processes(this.#group.instances.map(({ pid }) => pid)),
+      serverCpu: processes(this.#group.instances.flatMap(({ pid }) => family(pid))),
       redisCpu: processes([this.#redisPid]),
       // The time of those that have ended is that of their parent's children.
       postgresCpu: processes(family(this.#postmasterPid)) + timesOf(this.#postmasterPid).children,
     };
+  }
+
+  /** Without garbage, of which there is as much as there was no reason yet to collect it. */
+  async #residentNow(): Promise<number> {
+    let bytes = 0;
+    for (const instance of this.#group.instances)
+      for (const pid of family(instance.pid)) {
+        await collect(instance, pid);
+        bytes += residentOf(pid);
+      }
+    return bytes;
   }
 
   async #redisUse(): Promise<RedisUse & { replyBytes: number }> {
@@ -104,6 +140,11 @@ export class Meter {
     };
   }
 
+  async #wal(): Promise<number> {
+    const bytes = "select pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0') as bytes";
+    return Number((await this.#postgres.query<{ bytes: string }>(bytes)).rows[0]?.bytes);
+  }
+
   async #rows(): Promise<number> {
     const exists = "select to_regclass('indelible.updates') is not null as exists";
     if ((await this.#postgres.query<{ exists: boolean }>(exists)).rows[0]?.exists !== true) return 0;
@@ -112,6 +153,11 @@ export class Meter {
       "select pg_sequence_last_value(pg_get_serial_sequence('indelible.updates', 'id')::regclass) as rows";
     return Number((await this.#postgres.query<{ rows: string | null }>(last)).rows[0]?.rows ?? 0);
   }
+}
+
+function residentOf(pid: number): number {
+  const [, kilobytes] = /VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8')) ?? [];
+  return Number(kilobytes) * 1024;
 }
 
 /** Microseconds that a process has run, and those of its children that have ended. */

@@ -28,7 +28,7 @@ export function percentile(numbers: readonly number[], share: number): number {
 
 /** `1,414 (1,390–1,502)`: the one in the middle, the least, the most. */
 export function spread(numbers: readonly number[]): string {
-  if (numbers.length === 1) return short(median(numbers));
+  if (numbers.length <= 1) return short(median(numbers));
   return `${short(median(numbers))} (${short(Math.min(...numbers))}–${short(Math.max(...numbers))})`;
 }
 

@@ -1,10 +1,18 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { format, resolveConfig } from 'prettier';
-import type { Reporter, TestCase, TestModule } from 'vitest/node';
+import type { Reporter, TestCase } from 'vitest/node';
 import { machine } from '../helpers/machine.ts';
+import { compare } from './comparison.ts';
 
 const RESULTS = new URL('RESULTS.md', import.meta.url);
-const PACKAGES = ['server', 'extension-redis', 'extension-database'];
+const PACKAGES = [
+  '@hocuspocus/server',
+  '@hocuspocus/extension-redis',
+  '@hocuspocus/extension-database',
+  'y-websocket-server',
+  'y-leveldb',
+  'ws',
+];
 
 const INTRODUCTION = `# Results of \`npm run bench\`
 
@@ -13,45 +21,60 @@ with the least and the most of all rounds in brackets. CPU is what the kernel ha
 it is of: the last one that had it.
 `;
 
-/** Writes what the cases have measured into RESULTS.md, in the place of what an earlier run did; if one failed it is only printed. */
+/**
+ * Writes what a case has measured into RESULTS.md, in the place of what an earlier run did: as soon as it is there, so that nothing
+ * that fails later loses it. Of a case that has failed, or was brief, it is only printed; or it is compared with what stands there.
+ */
 export default class Results implements Reporter {
-  async onTestRunEnd(modules: ReadonlyArray<TestModule>): Promise<void> {
-    const tests = modules
-      .toSorted((one, other) => (one.moduleId < other.moduleId ? -1 : 1))
-      .flatMap((module) => Array.from(module.children.allTests()))
-      .filter((test) => test.result().state !== 'skipped');
-    const versions = tests.map((test) => test.meta().versions).find((text) => text !== undefined);
-    const run = `On ${new Date().toISOString().slice(0, 10)}: ${machine()} ${stock()} ${versions ?? ''}`;
-    const cases = new Map([
-      ...casesOf(readFileSync(RESULTS, 'utf8')),
-      ...tests.flatMap((test) => describe(test, run)),
-    ]);
-    const sections = [...cases].toSorted(([one], [other]) => (one < other ? -1 : 1)).map(([, text]) => text);
-    const options = { ...(await resolveConfig(RESULTS)), parser: 'markdown' };
-    const results = await format([INTRODUCTION, ...sections].join('\n\n'), options);
-    if (tests.every((test) => test.result().state === 'passed')) writeFileSync(RESULTS, results);
-    else process.stdout.write(`\n${results}`);
+  async onTestCaseResult(test: TestCase): Promise<void> {
+    const section = sectionOf(test);
+    if (section === undefined) return;
+    const before = readFileSync(RESULTS, 'utf8');
+    const isKept = test.result().state === 'passed' && process.env['BRIEF'] !== '1';
+    if (process.env['COMPARE'] === '1') await print(compare(before, section));
+    else if (isKept) writeFileSync(RESULTS, await pretty(within(before, section)));
+    else await print(section);
   }
 }
 
-/** The sections of a report, by the rule that each begins with. */
-function casesOf(report: string): [rule: string, section: string][] {
-  return report
-    .split(/^(?=## )/m)
-    .slice(1)
-    .map((section) => [section.slice('## '.length, section.indexOf(':')), section]);
-}
-
-function describe(test: TestCase, run: string): [rule: string, section: string][] {
-  const { report } = test.meta();
+function sectionOf(test: TestCase): string | undefined {
+  const { report, versions = '' } = test.meta();
+  if (report === undefined) return undefined;
   const [, rule = '', title = ''] = /^\[(\w+)\] (.*)$/.exec(test.name) ?? [];
-  return report === undefined ? [] : [[rule, `## ${rule}: ${title}\n\n${run}\n\n${report}\n`]];
+  const run = `On ${new Date().toISOString().slice(0, 10)}: ${machine()} ${peers()} ${versions}`;
+  return `## ${rule}: ${title}\n\n${run}\n\n${report}\n`;
 }
 
-function stock(): string {
-  const versions = PACKAGES.map((name) => {
-    const path = new URL(`../../node_modules/@hocuspocus/${name}/package.json`, import.meta.url);
-    return `@hocuspocus/${name} ${(JSON.parse(readFileSync(path, 'utf8')) as { version: string }).version}`;
+/** Results with a case in its place; those of a rule are in the order in which they first came. */
+function within(results: string, section: string): string {
+  const others = results.split(/^(?=## )/m).slice(1);
+  const cases = new Map([...others, section].map((text) => [caseOf(text), text]));
+  const sections = [...cases.values()].toSorted((one, other) => ruleOf(one) - ruleOf(other));
+  return [INTRODUCTION, ...sections].join('\n\n');
+}
+
+/** `J6: pairs`, without the rest of its title. */
+function caseOf(section: string): string {
+  return /^## (\w+: [^:\n]+)/.exec(section)?.[1] ?? '';
+}
+
+function ruleOf(section: string): number {
+  return Number(/^## [A-Z]+(\d+)/.exec(section)?.[1]);
+}
+
+async function print(markdown: string): Promise<void> {
+  process.stdout.write(`\n${await pretty(markdown)}`);
+}
+
+async function pretty(markdown: string): Promise<string> {
+  return format(markdown, { ...(await resolveConfig(RESULTS)), parser: 'markdown' });
+}
+
+function peers(): string {
+  const versions = PACKAGES.map((folder) => {
+    const path = new URL(`../../node_modules/${folder}/package.json`, import.meta.url);
+    const { name, version } = JSON.parse(readFileSync(path, 'utf8')) as { name: string; version: string };
+    return `${name} ${version}`;
   });
-  return `Stock: ${versions.join(', ')}.`;
+  return `Peers: ${versions.join(', ')}.`;
 }

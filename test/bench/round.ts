@@ -1,52 +1,66 @@
-import { randomUUID } from 'node:crypto';
-import { type RunningProcess, startNode } from '../helpers/processes.ts';
-import type { DocumentKind } from './documents.ts';
-import type { Load, LoadResult } from './load.ts';
-import { Meter, type Use } from './meter.ts';
-import { PROFILES, type PeerName, startGroup } from './peers.ts';
+import { Loading, type Measured } from './loading.ts';
+import { Meter, type Resident, type Use } from './meter.ts';
+import { Group, type PeerName } from './peers.ts';
+import type { Seen } from './room.ts';
+import { sumOf } from './rooms.ts';
+import { played } from './rounds.ts';
+import type { Workload } from './workload.ts';
 
-/** Until a load is in and warm; and, beyond its typing, until everything has arrived. */
-const WARM_MS = 120_000;
-const ARRIVAL_MS = 90_000;
-
-const END_MS = 30_000;
-
-/** What one peer has used, and how its clients have fared, while a load typed. */
-export interface Round extends LoadResult {
+/** What one peer has used, and how its clients have fared, while a load worked. */
+export interface Round extends Measured {
   peer: PeerName;
   instances: number;
-  kind: DocumentKind;
+  workload: Workload;
+  /** What all crowds have seen together. */
+  all: Seen;
   use: Use;
+  resident: Resident;
+  /** Bytes of Postgres's log, until the servers had ended: what is stored late counts, too. */
+  wal: number;
 }
 
-/** Instances that are started, loaded, measured, and ended. */
+/** Servers that are started, loaded, measured, and ended. */
 export async function playRound(
   peer: PeerName,
-  instances: number,
-  load: Omit<Load, 'urls' | 'prefix'>,
+  planned: Workload,
+  options: { instances?: number; workers?: number } = {},
 ): Promise<Round> {
-  const group = await startGroup(peer, instances);
+  const workload = played(planned);
+  const group = await Group.start(peer, options);
   const meter = await Meter.open(group);
-  const urls = group.instances.map(({ url }) => url);
-  const loading = await startLoad({ ...load, urls, prefix: `bench/${randomUUID()}` });
-  await loading.line(/^warm$/, WARM_MS);
-  await meter.start();
-  const result = await measured(loading);
-  const use = await meter.used();
-  await loading.kill();
-  // A profile is written by who ends by itself.
-  const end = PROFILES === undefined ? 'SIGKILL' : 'SIGTERM';
-  await Promise.all(group.instances.map((instance) => instance.kill(end, END_MS)));
-  return { ...result, peer, instances, kind: load.kind, use };
+  const loading = await Loading.start(group, workload);
+  try {
+    await loading.warm();
+    await meter.start();
+    const result = await loading.measured();
+    const use = await meter.used();
+    // Who is still busy with what has been sent collects no garbage.
+    const resident = await meter.resident().catch(() => ({ before: NaN, after: NaN }));
+    await loading.end();
+    await group.end('SIGTERM');
+    const wal = await meter.written();
+    const instances = group.instances.length;
+    return { ...result, peer, instances, workload, all: allOf(result), use, resident, wal };
+  } finally {
+    // What has failed would be in the way of the next one.
+    await loading.end();
+    await group.end('SIGKILL');
+  }
 }
 
-export function startLoad(load: Load): Promise<RunningProcess> {
-  return startNode(['test/bench/load.ts', JSON.stringify(load)]);
+/** What all crowds of a load have seen together. */
+export function allOf({ seen }: Measured): Seen {
+  return sumOf(seen);
 }
 
-/** What a load that is warm has seen of what it then typed. */
-export async function measured(loading: RunningProcess): Promise<LoadResult> {
-  loading.signal('SIGUSR2');
-  const [line] = await loading.line(/^\{.*\}$/, ARRIVAL_MS);
-  return JSON.parse(line) as LoadResult;
+/** What did not arrive, in words; otherwise nothing was measured. */
+export function missing(result: Measured): string[] {
+  const { undelivered, unacknowledged, stale } = allOf(result);
+  const counts = {
+    'edits undelivered': undelivered,
+    'edits unacknowledged': unacknowledged,
+    'cursors left behind': stale,
+    'connections lost': result.cuts,
+  };
+  return Object.entries(counts).flatMap(([what, count]) => (count === 0 ? [] : [`${count} ${what}`]));
 }

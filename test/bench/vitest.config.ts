@@ -9,6 +9,7 @@ export default defineConfig({
     // In the place of all tests; merged it would be added to them.
     include: ['test/bench/*.bench.ts'],
     maxWorkers: 1,
+    setupFiles: ['test/setup/worker.ts', 'test/bench/versions.ts'],
     reporters: ['default', './test/bench/results.ts', './test/setup/closing-line.ts'],
   },
 });

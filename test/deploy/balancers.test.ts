@@ -112,7 +112,7 @@ function waysTo(name: string): [path: string, options: RequestOptions][] {
 
 describe.each(BALANCERS)('%s', (kind) => {
   // It may have to be installed.
-  beforeAll(() => findBalancer(kind), 120_000);
+  beforeAll(() => findBalancer(kind));
 
   test('[Z1] a document is at one instance, however its name is written and whoever asks, and documents are at both', async () => {
     const { url } = await startBalancer(kind, await standIns());

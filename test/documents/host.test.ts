@@ -30,3 +30,11 @@ test('[D2] a timer that still holds a document which was unloaded does not unloa
   host.unloadIfUnused('notes');
   await vi.waitFor(() => expect(host.documents.has('notes')).toBe(false));
 });
+
+test("[P11] a change of somebody's presence does not have everybody's listed", async () => {
+  const { awareness } = await open(createHost(), 'crowd');
+  const list = vi.spyOn(awareness, 'getStates');
+  awareness.setLocalState({ cursor: 1 });
+  expect(awareness.getLocalState()).toEqual({ cursor: 1 });
+  expect(list).not.toHaveBeenCalled();
+});

@@ -1,6 +1,6 @@
 import type { Browser } from 'playwright-core';
 import { beforeAll, expect, test } from 'vitest';
-import { Visit, newContext, patience, startBrowser } from '../helpers/pages.ts';
+import { Visit, countSockets, newContext, patience, startBrowser } from '../helpers/pages.ts';
 import { startServer, type TestServer } from '../helpers/server.ts';
 import { SECRET, inSeconds, mint } from '../helpers/tokens.ts';
 
@@ -10,7 +10,7 @@ let started: TestServer;
 beforeAll(async () => {
   browser = await startBrowser();
   started = await startServer({ jwtSecret: SECRET, devTokens: true });
-}, 300_000);
+});
 
 async function newVisit(allowed?: RegExp): Promise<Visit> {
   return new Visit(await (await newContext(browser, { ...(allowed && { allowed }) })).newPage());
@@ -29,13 +29,6 @@ async function writer(name: string): Promise<Visit> {
   return someone;
 }
 
-/** Counts the sockets that a page opens from now on. */
-function countSockets({ page }: Visit): () => number {
-  let count = 0;
-  page.on('websocket', () => (count += 1));
-  return () => count;
-}
-
 test('[B30] a link for reading shows the text as it changes, and lets nobody edit', async () => {
   const ada = await writer('handbook');
   await ada.write('the rules');
@@ -51,8 +44,57 @@ test('[B30] a link for reading shows the text as it changes, and lets nobody edi
   await bob.page.reload();
   await bob.says('Up to date');
   await bob.write('mine');
-  await ada.reads('the rules, new');
+  await ada.write('er');
+  for (const person of [ada, bob]) await person.reads('the rules, newer');
   await bob.screenshot('read-only');
+});
+
+test('[B30] a reader of an empty document is not asked to write', async () => {
+  const ada = await writer('blank');
+  await ada.page.getByText('Write here.').waitFor(patience);
+  const bob = await come('blank', await mint({ sub: 'bob', access: { blank: 'read' } }));
+  await bob.says('Up to date');
+  expect(await bob.page.getByText('Write here.').count()).toBe(0);
+});
+
+test('[B47] nobody can write as long as the server does not say whether they may', async () => {
+  const ada = await newVisit(/api\/access/);
+  let isSilent = true;
+  await ada.page.context().route('**/api/access/**', async (route) => {
+    await (isSilent ? route.fulfill({ status: 503 }) : route.continue());
+  });
+  await ada.page.goto(`${started.url}/#/unanswered?token=${await mint()}`);
+  await ada.says('Asking whether you may write');
+  await ada.write('lost');
+  expect(await ada.text()).toBe('');
+  isSilent = false;
+  await ada.saved();
+  await ada.write('taken');
+  await ada.saved();
+  await ada.reads('taken');
+  isSilent = true;
+  await ada.page.reload();
+  await ada.saved();
+  await ada.write('and ');
+  await ada.reads('and taken');
+});
+
+test('[B47] without tokens a new document can be begun offline', async () => {
+  const { url } = await startServer();
+  const ada = await newVisit();
+  await ada.open(url, 'known');
+  await ada.page.context().setOffline(true);
+  await ada.says('Offline');
+  await ada.page.goto(`${url}/#/new`);
+  await ada.page.getByRole('heading', { name: 'new' }).waitFor(patience);
+  await ada.says('Offline');
+  await ada.write('begun');
+  await ada.says('5 edits not saved yet');
+  await ada.page.context().setOffline(false);
+  await ada.saved();
+  const bob = await newVisit();
+  await bob.open(url, 'new');
+  expect(await bob.text()).toBe('begun');
 });
 
 test('[B31] a token that has expired is told, and ends the attempts', async () => {
@@ -117,6 +159,43 @@ test('[B33] the share dialog gives a link for editing and one for reading', asyn
   await carol.page.goto(reading);
   await carol.says('Read-only');
   await carol.reads('plans');
+});
+
+test('[B33] who may only read gives links for reading only', async () => {
+  const ada = await writer('minutes');
+  await ada.write('minutes');
+  await ada.saved();
+  const bob = await come('minutes', await mint({ sub: 'bob', access: { minutes: 'read' } }));
+  await bob.reads('minutes');
+  await bob.says('Read-only');
+  await bob.page.getByRole('button', { name: 'Share' }).click();
+  const dialog = bob.page.getByRole('dialog', { name: 'Share this document' });
+  await dialog.getByLabel('Link for reading', { exact: true }).waitFor(patience);
+  expect(await dialog.getByLabel('Link for editing', { exact: true }).isVisible()).toBe(false);
+  const carol = await newVisit();
+  await carol.page.goto(await dialog.getByLabel('Link for reading', { exact: true }).inputValue());
+  await carol.says('Read-only');
+  await carol.reads('minutes');
+});
+
+test('[B24] the documents of this browser are opened with the tokens that they were opened with', async () => {
+  const [alpha, beta] = [
+    await mint({ access: { alpha: 'write' } }),
+    await mint({ access: { beta: 'read' } }),
+  ];
+  const ada = await newVisit();
+  await ada.page.goto(`${started.url}/#/beta?token=${beta}`);
+  await ada.says('Read-only');
+  await ada.page.goto(`${started.url}/#/alpha?token=${alpha}`);
+  await ada.page.getByRole('heading', { name: 'alpha' }).waitFor(patience);
+  await ada.saved();
+  await ada.page.getByRole('button', { name: 'Documents' }).click();
+  const recent = ada.page.getByRole('list', { name: 'Opened in this browser' });
+  await recent.getByRole('link', { name: 'beta' }).click();
+  await ada.page.getByRole('heading', { name: 'beta' }).waitFor(patience);
+  await ada.says('Read-only');
+  await ada.says('Up to date');
+  expect(new URL(ada.page.url()).hash).toBe(`#/beta?token=${beta}`);
 });
 
 test('[B33] on a server without a key it gives the address, which lets everybody edit', async () => {

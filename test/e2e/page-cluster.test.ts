@@ -1,13 +1,16 @@
 import type { Browser } from 'playwright-core';
-import { beforeAll, expect, test } from 'vitest';
-import { startInstances } from '../helpers/instances.ts';
+import { beforeAll, expect, inject, test } from 'vitest';
+import { ownPrefix, startInstances } from '../helpers/instances.ts';
 import { patience, startBrowser, visit } from '../helpers/pages.ts';
+import { startProxy } from '../helpers/proxy.ts';
+import { spawnServer } from '../helpers/server.ts';
+import { createStorage } from '../helpers/storage.ts';
 
 let browser: Browser;
 
 beforeAll(async () => {
   browser = await startBrowser();
-}, 300_000);
+});
 
 test('[B29] pages at two instances are as at one: text, cursors, and what is written offline', async () => {
   const [one, two] = await startInstances(2);
@@ -38,4 +41,28 @@ test('[B29] pages at two instances are as at one: text, cursors, and what is wri
   await bob.reads(await ada.text());
   await bob.page.close();
   await ada.names();
+});
+
+test('[B29] when an instance is killed its pages go on at another one, and nothing is lost', async () => {
+  const storage = await createStorage('postgres');
+  const common = { REDIS_URL: inject('redisUrl'), REDIS_PREFIX: ownPrefix() };
+  const [one, two] = await Promise.all([spawnServer(storage, common), spawnServer(storage, common)]);
+  const balancer = await startProxy(one.url);
+  const ada = await visit(browser, balancer.url, 'survivors', { person: 'Ada' });
+  const bob = await visit(browser, two.url, 'survivors', { person: 'Bob' });
+  await ada.names('Bob');
+  const [letters, digits] = ['abcdefghijklmnopqrstuvwxyz'.repeat(2), '0123456789'.repeat(5)];
+  const typing = Promise.all([ada.write(letters, { delay: 20 }), bob.write(digits, { delay: 20 })]);
+  await expect.poll(() => ada.text(), patience).toMatch(/f.*\d|\d.*f/);
+  balancer.retarget(two.url);
+  await one.kill('SIGKILL');
+  await ada.says('not saved yet');
+  await typing;
+  await Promise.all([ada.saved(), bob.saved()]);
+  await expect.poll(async () => (await bob.text()).length, patience).toBe(letters.length + digits.length);
+  const text = await bob.text();
+  expect([text.replaceAll(/\d/g, ''), text.replaceAll(/\D/g, '')]).toEqual([letters, digits]);
+  await ada.reads(text);
+  await ada.names('Bob');
+  await bob.names('Ada');
 });

@@ -1,20 +1,14 @@
-import type { Browser } from 'playwright-core';
-import { beforeAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { WebsocketProvider } from 'y-websocket';
 import * as Y from 'yjs';
 import { atTestEnd } from '../helpers/cleanup.ts';
-import { newTab, patience, startBrowser, visit } from '../helpers/pages.ts';
+import { Visit, newContext, newTab, patience, servePages, visit } from '../helpers/pages.ts';
+import { startProxy } from '../helpers/proxy.ts';
 import { startServer } from '../helpers/server.ts';
 
-let browser: Browser;
-let url: string;
+const pages = servePages();
 
-beforeAll(async () => {
-  browser = await startBrowser();
-  ({ url } = await startServer());
-}, 300_000);
-
-const open = (person: string, name: string) => visit(browser, url, name, { person });
+const open = (person: string, name: string) => visit(pages.browser, pages.url, name, { person });
 
 test('[E3] names and cursors of the others appear, and disappear when they leave', async () => {
   const [ada, bob] = [await open('Ada', 'presence'), await open('Bob', 'presence')];
@@ -32,10 +26,26 @@ test('[E3] names and cursors of the others appear, and disappear when they leave
   await ada.page.getByText('Nobody else is here.').waitFor(patience);
 });
 
+test('[E3] who has lost the line is there again, and sees the others, as soon as it is back', async () => {
+  const { url } = await startServer();
+  const proxy = await startProxy(url);
+  const ada = await visit(pages.browser, proxy.url, 'back', { person: 'Ada' });
+  const bob = await visit(pages.browser, url, 'back', { person: 'Bob' });
+  await Promise.all([ada.names('Bob'), bob.names('Ada')]);
+  proxy.reset();
+  await Promise.all([ada.names(), bob.names()]);
+  await ada.page.getByRole('button', { name: 'Try now' }).click();
+  await ada.saved();
+  // They say that they are there every 15 s, which is not waited for.
+  const soon = { timeout: 3000 };
+  await expect.poll(() => ada.others.locator('bdi').allInnerTexts(), soon).toEqual(['Bob']);
+  await expect.poll(() => bob.others.locator('bdi').allInnerTexts(), soon).toEqual(['Ada']);
+});
+
 test('[E4] two tabs of one browser share the text, and are one person: the one in the tab used last', async () => {
   const carol = await open('Carol', 'tabs');
   const one = await open('Ada', 'tabs');
-  const two = await newTab(one, url, 'tabs');
+  const two = await newTab(one, pages.url, 'tabs');
   await carol.names('Ada');
   await one.write('first');
   await two.reads('first');
@@ -70,7 +80,7 @@ test('[E5] a name is text, whatever is in it', async () => {
 
 test('[E8] presence states that are not what they should be harm nobody', async () => {
   const ada = await open('Ada', 'hostile');
-  const provider = new WebsocketProvider(url.replace('http', 'ws'), 'hostile', new Y.Doc());
+  const provider = new WebsocketProvider(pages.url.replace('http', 'ws'), 'hostile', new Y.Doc());
   atTestEnd(() => provider.destroy());
   const { awareness } = provider;
   const end = Y.createRelativePositionFromTypeIndex(provider.doc.getText('content'), 0);
@@ -87,12 +97,16 @@ test('[E8] presence states that are not what they should be harm nobody', async 
     { user: null, cursor: { anchor: { item: { client: 'x', clock: 1e9 } }, head: { tname: '__proto__' } } },
   ];
   for (const state of states) {
+    // In between, so that it is this state that the page shows.
+    awareness.setLocalState({ user: { name: 'Eve', color: 'red' }, cursor: { anchor: end, head: end } });
+    await ada.names('Eve');
+    await expect.poll(() => ada.cursors.allTextContents(), patience).toEqual(['Eve']);
     awareness.setLocalState(state);
     await ada.names('Anonymous');
-    expect(await ada.cursors.count()).toBe(0);
+    await expect.poll(() => ada.cursors.count(), patience).toBe(0);
   }
   awareness.setLocalState({ user: { name: 'Eve', color: 'red' }, cursor: { anchor: end, head: end } });
-  await expect.poll(() => ada.cursors.allTextContents(), patience).toEqual(['Eve']);
+  await ada.names('Eve');
   const caret = ada.page.locator('.remote-caret');
   expect(await caret.evaluate((span) => span.style.getPropertyValue('--colour'))).toBe('#7a7a7a');
 });
@@ -107,6 +121,16 @@ test('[B18] pressing an avatar goes to the cursor', async () => {
   await ada.page.getByRole('button', { name: 'Bob' }).click();
   await expect.poll(() => ada.cursors.allTextContents(), patience).toEqual(['Bob']);
   await expect.poll(() => ada.page.getByText('the end').isVisible(), patience).toBe(true);
+});
+
+test('[B18] pressing the avatar of somebody without a cursor says so', async () => {
+  const [ada] = [await open('Ada', 'cursorless'), await open('Bob', 'cursorless')];
+  await ada.page.getByRole('button', { name: 'Bob' }).click();
+  await ada.page
+    .getByRole('status')
+    .filter({ hasText: 'Bob has no cursor in the text yet' })
+    .waitFor(patience);
+  expect(await ada.others.allInnerTexts()).toEqual([expect.stringContaining('no cursor yet')]);
 });
 
 test('[B19] who does not look at the page is shown as idle, until they are back', async () => {
@@ -124,6 +148,59 @@ test('[B19] who does not look at the page is shown as idle, until they are back'
   await expect
     .poll(() => ada.others.allInnerTexts(), patience)
     .toEqual([expect.not.stringContaining('idle')]);
+});
+
+/** Somebody for whom time passes when they are told to. */
+async function openWithClock(url: string, name: string, person: string): Promise<Visit> {
+  const someone = new Visit(await (await newContext(pages.browser)).newPage());
+  await someone.page.clock.install();
+  await someone.open(url, name);
+  await someone.call(person);
+  await someone.page.clock.pauseAt(Date.now() + 1000);
+  return someone;
+}
+
+test('[B19] so is who has not touched it for 30 s', async () => {
+  const ada = await open('Ada', 'untouched');
+  const bob = await openWithClock(pages.url, 'untouched', 'Bob');
+  await ada.names('Bob');
+  const remarks = () => ada.others.locator('small').allInnerTexts();
+  await bob.page.clock.runFor(25_000);
+  await bob.page.keyboard.press('Shift');
+  await bob.page.clock.runFor(25_000);
+  expect(await remarks()).toEqual(['']);
+  await bob.page.clock.runFor(6000);
+  await expect.poll(remarks, patience).toEqual(['idle']);
+  await bob.page.keyboard.press('Shift');
+  await expect.poll(remarks, patience).toEqual(['']);
+});
+
+test('[B48] who has not been heard of for 20 s is shown as not responding', async () => {
+  const proxy = await startProxy(pages.url);
+  const ada = await openWithClock(pages.url, 'unheard', 'Ada');
+  const bob = await visit(pages.browser, proxy.url, 'unheard', { person: 'Bob' });
+  await ada.names('Bob');
+  proxy.blackHole();
+  await ada.page.clock.runFor(15_000);
+  const remarks = () => ada.others.locator('small').allInnerTexts();
+  expect(await remarks()).toEqual(['']);
+  await ada.page.clock.runFor(10_000);
+  await expect.poll(remarks, patience).toEqual(['not responding']);
+  proxy.heal();
+  await bob.call('Robert');
+  await ada.names('Robert');
+  await expect.poll(remarks, patience).toEqual(['']);
+});
+
+test('[E3] what others have selected is marked', async () => {
+  const [ada, bob] = [await open('Ada', 'selected'), await open('Bob', 'selected')];
+  await bob.write('one two three');
+  await ada.reads('one two three');
+  await bob.press('Control+Shift+ArrowLeft');
+  const marked = () => ada.page.locator('.remote-selection').allTextContents();
+  await expect.poll(marked, patience).toEqual(['three']);
+  await bob.press('Home');
+  await expect.poll(marked, patience).toEqual([]);
 });
 
 test('[B20] name and colour are those of the last visit', async () => {

@@ -1,18 +1,10 @@
-import type { Browser } from 'playwright-core';
-import { beforeAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { IndelibleClient } from '../../server/client.ts';
-import { patience, startBrowser, visit } from '../helpers/pages.ts';
-import { startServer } from '../helpers/server.ts';
+import { patience, servePages, visit } from '../helpers/pages.ts';
 
-let browser: Browser;
-let url: string;
+const pages = servePages();
 
-beforeAll(async () => {
-  browser = await startBrowser();
-  ({ url } = await startServer());
-}, 300_000);
-
-const open = (person: string, name: string) => visit(browser, url, name, { person });
+const open = (person: string, name: string) => visit(pages.browser, pages.url, name, { person });
 
 test('[E2] two browsers that write at the same time end with the same text, saved', async () => {
   const [ada, bob] = [await open('Ada', 'notes/both'), await open('Bob', 'notes/both')];
@@ -29,7 +21,7 @@ test('[E7] another address in the same tab is another document', async () => {
   const ada = await open('Ada', 'one');
   await ada.write('the first');
   await ada.saved();
-  await ada.page.goto(`${url}/#/two/with space`);
+  await ada.page.goto(`${pages.url}/#/two/with space`);
   await ada.page.getByRole('heading', { name: 'two/with space' }).waitFor(patience);
   await ada.saved();
   expect(await ada.text()).toBe('');
@@ -59,12 +51,7 @@ test('[B22] a paste of 100 KB arrives whole, and is saved', async () => {
   const [ada, bob] = [await open('Ada', 'paste'), await open('Bob', 'paste')];
   const line = `${'ten words and a number to make one long line of it, '.repeat(2)}\n`;
   const text = line.repeat(Math.ceil(100_000 / line.length));
-  await ada.editor.focus();
-  await ada.editor.evaluate((target, pasted) => {
-    const clipboardData = new DataTransfer();
-    clipboardData.setData('text/plain', pasted);
-    target.dispatchEvent(new ClipboardEvent('paste', { clipboardData, bubbles: true, cancelable: true }));
-  }, text);
+  await ada.paste(text);
   await ada.saved();
   const characters = `${text.length.toLocaleString('en')} characters`;
   for (const { page } of [ada, bob]) {
@@ -85,8 +72,8 @@ test('[B23] Markdown is highlighted, and words are counted', async () => {
 
 test('[B24] documents are chosen from a list, and new ones named there', async () => {
   // By somebody else, so that only the server knows of it.
-  await new IndelibleClient({ url }).create('lists/theirs', { content: 'By a program' });
-  const ada = await visit(browser, url, 'lists/first');
+  await new IndelibleClient({ url: pages.url }).create('lists/theirs', { content: 'By a program' });
+  const ada = await visit(pages.browser, pages.url, 'lists/first');
   const { page } = ada;
   await page.getByRole('button', { name: 'Documents' }).click();
   const dialog = page.getByRole('dialog', { name: 'Documents' });
@@ -106,7 +93,7 @@ test('[B24] documents are chosen from a list, and new ones named there', async (
 });
 
 test('[B40] what others wrote with other ends of lines stays where it is', async () => {
-  const client = new IndelibleClient({ url });
+  const client = new IndelibleClient({ url: pages.url });
   await client.create('ends', { content: 'one\r\ntwo\r\nthree' });
   const ada = await open('Ada', 'ends');
   await ada.press('Control+End');
@@ -116,8 +103,8 @@ test('[B40] what others wrote with other ends of lines stays where it is', async
 });
 
 test('[B41] a browser asks for the page each time, and keeps its parts, which have other names when they change', async () => {
-  const page = await fetch(`${url}/`);
+  const page = await fetch(`${pages.url}/`);
   expect(page.headers.get('cache-control')).toBe('no-cache');
   const [, part = ''] = /src="\.(\/assets\/[^"]+)"/.exec(await page.text()) ?? [];
-  expect((await fetch(url + part)).headers.get('cache-control')).toContain('immutable');
+  expect((await fetch(pages.url + part)).headers.get('cache-control')).toContain('immutable');
 });

@@ -2,9 +2,10 @@ import { deepStrictEqual } from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { Browser, BrowserContext, BrowserContextOptions, Locator, Page } from 'playwright-core';
-import { vi } from 'vitest';
+import { beforeAll, vi } from 'vitest';
 import { launchChromium } from './chromium.ts';
 import { atTestEnd } from './cleanup.ts';
+import { startServer } from './server.ts';
 
 const built = fileURLToPath(new URL('../../client-demo/dist/index.html', import.meta.url));
 const artefacts = fileURLToPath(new URL('../artefacts/', import.meta.url));
@@ -24,6 +25,22 @@ export async function startBrowser(): Promise<Browser> {
   const browser = await launchChromium();
   atTestEnd(() => browser.close());
   return browser;
+}
+
+/** A browser, and the server whose page it opens. */
+interface Pages {
+  browser: Browser;
+  url: string;
+}
+
+/** Starts both for all tests of a file. To be called at its top; they are there when its tests run. */
+export function servePages(): Pages {
+  const pages = {} as Pages;
+  beforeAll(async () => {
+    pages.browser = await startBrowser();
+    pages.url = (await startServer()).url;
+  });
+  return pages;
 }
 
 /**
@@ -95,6 +112,16 @@ export class Visit {
   async write(text: string, { delay = 0 } = {}): Promise<void> {
     await this.editor.focus();
     await this.page.keyboard.type(text, { delay });
+  }
+
+  /** Pastes where the cursor is. */
+  async paste(text: string): Promise<void> {
+    await this.editor.focus();
+    await this.editor.evaluate((target, pasted) => {
+      const clipboardData = new DataTransfer();
+      clipboardData.setData('text/plain', pasted);
+      target.dispatchEvent(new ClipboardEvent('paste', { clipboardData, bubbles: true, cancelable: true }));
+    }, text);
   }
 
   /** Presses a key in the text. */
@@ -179,4 +206,11 @@ export async function newTab({ page }: Visit, url: string, name: string): Promis
   const tab = new Visit(await page.context().newPage());
   await tab.open(url, name);
   return tab;
+}
+
+/** Counts the sockets that a page opens from now on. */
+export function countSockets({ page }: Visit): () => number {
+  let count = 0;
+  page.on('websocket', () => (count += 1));
+  return () => count;
 }

@@ -1,4 +1,3 @@
-import * as decoding from 'lib0/decoding';
 import { Awareness, applyAwarenessUpdate } from 'y-protocols/awareness';
 import * as Y from 'yjs';
 import { mintToken } from '../../server/auth/tokens.ts';
@@ -8,21 +7,12 @@ import { createSignal, until } from './deadline.ts';
 import type { Protocol } from './editor.ts';
 import { type RawClient, rawHocuspocus, rawYWebsocket } from './raw-client.ts';
 import { startServer } from './server.ts';
-import { type State, encodeStates } from './states.ts';
+import { type State, decodeStates, encodeStates } from './states.ts';
 
 export { encodeStates };
 
 /** What happens at once happens in this time: far less than the 30 s after which clients drop a silent state. */
 export const AT_ONCE_MS = 2_000;
-
-function decodeStates(update: Uint8Array): State[] {
-  const decoder = decoding.createDecoder(update);
-  return Array.from({ length: decoding.readVarUint(decoder) }, () => ({
-    id: decoding.readVarUint(decoder),
-    clock: decoding.readVarUint(decoder),
-    state: JSON.parse(decoding.readVarString(decoder)) as unknown,
-  }));
-}
 
 /** A raw client that says exactly what a test has it say, and sees what an ordinary client would see. */
 export interface Person {

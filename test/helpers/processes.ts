@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { basename } from 'node:path';
+import { basename, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { inject } from 'vitest';
@@ -44,7 +44,9 @@ export interface RunningProcess {
  * and at the end of the run whatever happens.
  */
 export async function startNode(args: string[], options: StartOptions = {}): Promise<RunningProcess> {
-  return startProgram(process.execPath, args, options);
+  // Of the hundreds of servers of a run the first one compiles: half of what the others' start takes of the processor.
+  const compiled = { NODE_COMPILE_CACHE: join(inject('runDirectory'), 'compiled') };
+  return startProgram(process.execPath, args, { ...options, env: { ...compiled, ...options.env } });
 }
 
 /** Starts a program that is found on the PATH, as {@link startNode} does. */

@@ -1,3 +1,4 @@
+import * as decoding from 'lib0/decoding';
 import * as encoding from 'lib0/encoding';
 
 /** One client's state on the wire; `null` when it left. */
@@ -16,4 +17,13 @@ export function encodeStates(states: State[]): Uint8Array {
       encoding.writeVarString(encoder, JSON.stringify(state));
     }
   });
+}
+
+export function decodeStates(update: Uint8Array): State[] {
+  const decoder = decoding.createDecoder(update);
+  return Array.from({ length: decoding.readVarUint(decoder) }, () => ({
+    id: decoding.readVarUint(decoder),
+    clock: decoding.readVarUint(decoder),
+    state: JSON.parse(decoding.readVarString(decoder)) as unknown,
+  }));
 }

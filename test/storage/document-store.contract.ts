@@ -13,6 +13,34 @@ import { throwingUpdate } from '../helpers/hostile.ts';
 import { randomOf } from '../helpers/random.ts';
 import { type StorageKind, createStorage, insertRows, openMigrated, silent } from '../helpers/storage.ts';
 
+const LARGE_ROWS = 15;
+const LARGE_EDITS = 1_000;
+
+/** 1.5 MB, of which nothing merges. */
+function largeDocument(): Uint8Array[] {
+  const doc = new Y.Doc();
+  const text = doc.getText('content');
+  const updates: Uint8Array[] = [];
+  doc.on('update', (update: Uint8Array) => updates.push(update));
+  for (let row = 0; row < LARGE_ROWS; row += 1) {
+    doc.transact(() => {
+      for (let edit = 0; edit < LARGE_EDITS; edit += 1) text.insert(0, `${row} ${edit} `.padEnd(100, '.'));
+    });
+  }
+  return updates;
+}
+
+/** Counts the turns of the event loop. */
+function countTurns(): { readonly count: number; stop(): void } {
+  const turns = { count: 0, stop: () => clearImmediate(next) };
+  const turn = () => {
+    turns.count += 1;
+    next = setImmediate(turn);
+  };
+  let next = setImmediate(turn);
+  return turns;
+}
+
 /** Registers the tests that loading and folding have to pass on every kind of storage. */
 export function documentStoreContract(kind: StorageKind): void {
   describe(`stored documents on ${kind}`, () => {
@@ -32,7 +60,7 @@ export function documentStoreContract(kind: StorageKind): void {
       const stored = await store.read(name);
       if (stored === null) throw new Error(`${name} is not stored`);
       const doc = new Y.Doc();
-      applyStored(doc, stored);
+      await store.load(doc, stored);
       return doc;
     }
 
@@ -52,6 +80,30 @@ export function documentStoreContract(kind: StorageKind): void {
       await insert('store/load', [four, three]);
       expect(textOf(await load('store/load'))).toBe('one two three four');
     });
+
+    test.each(['row', 'rows', 'snapshot'])(
+      '[S18] a large document is loaded in many turns, as one %s',
+      async (how) => {
+        const name = `store/large-${how}`;
+        const updates = largeDocument();
+        await insert(name, how === 'row' ? [Y.mergeUpdates(updates)] : updates);
+        const folded = how === 'snapshot' ? await store.fold(name) : null;
+        expect(folded?.kind).toBe(how === 'snapshot' ? 'folded' : undefined);
+        const stored = await store.read(name);
+        if (stored === null) throw new Error('not stored');
+        const doc = new Y.Doc();
+        const turns = countTurns();
+        const usedTurns = new Set<number>();
+        doc.on('afterTransaction', () => void usedTurns.add(turns.count));
+        await store.load(doc, stored);
+        turns.stop();
+        expect(usedTurns.size).toBeGreaterThan(4);
+        const whole = new Y.Doc();
+        applyStored(whole, stored);
+        expect(textOf(doc)).toBe(textOf(whole));
+        expect(textOf(doc)).toHaveLength(LARGE_ROWS * LARGE_EDITS * 100);
+      },
+    );
 
     test('[S2] folding gives the same document and deletes exactly the rows that it merged', async () => {
       const typed = typist();

@@ -3,7 +3,7 @@ import { Metrics } from '../../server/metrics.ts';
 import { DatabasePool } from '../../server/storage/database-pool.ts';
 import { DocumentStore } from '../../server/storage/document-store.ts';
 import { History } from '../../server/storage/history.ts';
-import { Merger } from '../../server/storage/merger.ts';
+import { UpdateThread } from '../../server/storage/update-thread.ts';
 import { mergeStored } from '../../server/storage/stored-document.ts';
 import { Replicas } from '../faults/replicas.ts';
 import { atTestEnd } from '../helpers/cleanup.ts';
@@ -48,7 +48,7 @@ test('[S16] a fold that has read its rows before a failover deletes none that ha
   const { replicas, database } = await startCut();
   const before = await insertRows(database, 'folded', words('before').map(typist(1)));
   const after: string[] = [];
-  const merge = vi.spyOn(Merger.prototype, 'merge').mockImplementation(async (stored) => {
+  const merge = vi.spyOn(UpdateThread.prototype, 'merge').mockImplementation(async (stored) => {
     await replicas.killPrimary();
     await replicas.promote();
     replicas.moveAddress();

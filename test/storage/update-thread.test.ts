@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import * as Y from 'yjs';
-import { Merger } from '../../server/storage/merger.ts';
+import { UpdateThread } from '../../server/storage/update-thread.ts';
 import { atTestEnd } from '../helpers/cleanup.ts';
 
 /** One client that writes a map many times: a document that takes long to merge. */
@@ -13,13 +13,13 @@ function manyRows(count: number) {
 }
 
 test('[S14] merging takes place beside the event loop, which goes on', async () => {
-  const merger = new Merger();
-  atTestEnd(() => merger.close());
+  const thread = new UpdateThread();
+  atTestEnd(() => thread.close());
   const { doc, stored } = manyRows(20_000);
-  await merger.merge({ snapshot: null, tail: [] });
+  await thread.merge({ snapshot: null, tail: [] });
   let turns = 0;
   const counting = setInterval(() => (turns += 1), 1);
-  const state = await merger.merge(stored);
+  const state = await thread.merge(stored);
   clearInterval(counting);
   expect(turns).toBeGreaterThan(0);
   const copy = new Y.Doc();
@@ -28,9 +28,9 @@ test('[S14] merging takes place beside the event loop, which goes on', async () 
 });
 
 test('[S14] several merges at once each get their own answer', async () => {
-  const merger = new Merger();
-  atTestEnd(() => merger.close());
-  const answers = await Promise.all([1, 2, 3].map((count) => merger.merge(manyRows(count).stored)));
+  const thread = new UpdateThread();
+  atTestEnd(() => thread.close());
+  const answers = await Promise.all([1, 2, 3].map((count) => thread.merge(manyRows(count).stored)));
   const sizes = answers.map((state) => {
     const copy = new Y.Doc();
     Y.applyUpdate(copy, state ?? new Uint8Array());
@@ -40,10 +40,10 @@ test('[S14] several merges at once each get their own answer', async () => {
 });
 
 test('[S14] a merge whose thread is ended fails, and the next one works', async () => {
-  const merger = new Merger();
-  const lost = merger.merge(manyRows(20_000).stored);
-  await merger.close();
-  await expect(lost).rejects.toThrow('the merging thread ended');
-  atTestEnd(() => merger.close());
-  expect(await merger.merge(manyRows(1).stored)).not.toBeNull();
+  const thread = new UpdateThread();
+  const lost = thread.merge(manyRows(20_000).stored);
+  await thread.close();
+  await expect(lost).rejects.toThrow('the thread ended');
+  atTestEnd(() => thread.close());
+  expect(await thread.merge(manyRows(1).stored)).not.toBeNull();
 });

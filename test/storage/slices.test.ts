@@ -1,0 +1,108 @@
+import { expect, test } from 'vitest';
+import * as Y from 'yjs';
+import { slicesOf } from '../../server/storage/slices.ts';
+import { applyUpdates } from '../../server/storage/stored-document.ts';
+import { pickOf, randomOf } from '../helpers/random.ts';
+
+const PEOPLE = 4;
+const EDITS = 150;
+
+/** People who type, format, nest and delete, each of whom has seen some of what the others did: all of their updates. */
+function historyOf(seed: number): Uint8Array[] {
+  const pick = pickOf(randomOf(seed));
+  const updates: Uint8Array[] = [];
+  const people = Array.from({ length: PEOPLE }, (_, index) => {
+    const doc = new Y.Doc();
+    doc.clientID = index + 1;
+    doc.on('update', (update: Uint8Array, origin: unknown) => origin !== 'others' && updates.push(update));
+    return doc;
+  });
+  for (let edit = 0; edit < EDITS; edit += 1) {
+    const doc = people[pick(PEOPLE)] as Y.Doc;
+    for (const update of updates.slice(-pick(20))) Y.applyUpdate(doc, update, 'others');
+    change(doc, pick);
+  }
+  return updates;
+}
+
+function change(doc: Y.Doc, pick: (below: number) => number): void {
+  const text = doc.getText('content');
+  const page = doc.getXmlFragment('page');
+  const at = pick(text.length + 1);
+  const paragraph = page.length === 0 ? undefined : (page.get(pick(page.length)) as Y.XmlText);
+  const changes = [
+    () => text.insert(at, `some ${at} `),
+    () => text.delete(at, Math.min(3, text.length - at)),
+    () => text.format(at, Math.min(5, text.length - at), { bold: pick(2) === 0 ? true : null }),
+    () => page.insert(pick(page.length + 1), [new Y.XmlText('nested')]),
+    () => paragraph?.insert(pick(paragraph.length + 1), 'more'),
+    () => paragraph?.format(0, pick(paragraph.length + 1), { italic: pick(2) === 0 ? true : null }),
+    () => doc.getMap('map').set(`${pick(5)}`, new Y.Array()),
+    () => page.length > 3 && page.delete(pick(page.length), 1),
+  ];
+  changes[pick(changes.length)]?.();
+}
+
+function standing(doc: Y.Doc) {
+  const { pendingStructs, pendingDs } = doc.store;
+  return {
+    snapshot: Y.encodeSnapshot(Y.snapshot(doc)),
+    waiting: [pendingStructs?.update, pendingDs],
+    content: [
+      doc.getText('content').toDelta(),
+      doc.getXmlFragment('page').toJSON(),
+      doc.getMap('map').toJSON(),
+    ],
+  };
+}
+
+function filled(updates: Uint8Array[]): Y.Doc {
+  const doc = new Y.Doc();
+  for (const update of updates) applyUpdates(doc, [update]);
+  return doc;
+}
+
+const SEEDS = Array.from({ length: 40 }, (_, seed) => seed);
+
+test('[S18] the slices of an update give what the update gives, and none builds on one after it', () => {
+  let count = 0;
+  for (const seed of SEEDS) {
+    const state = Y.mergeUpdates(historyOf(seed));
+    const slices = slicesOf(state, { structs: 1 + (seed % 20), length: 100 });
+    count += slices.length;
+    const doc = new Y.Doc();
+    for (const slice of slices) {
+      applyUpdates(doc, [slice]);
+      expect(doc.store.pendingStructs, `seed ${seed}`).toBeNull();
+    }
+    expect(standing(doc), `seed ${seed}`).toEqual(standing(filled([state])));
+  }
+  expect(count).toBeGreaterThan(SEEDS.length * 10);
+});
+
+test('[S18] also of one in which edits wait for missing ones, and of one that only adds to what there is', () => {
+  let waiting = 0;
+  for (const seed of SEEDS) {
+    const history = historyOf(seed);
+    const lacks = history.filter((_, index) => (index + seed) % 40 !== 0);
+    const state = Y.mergeUpdates(lacks);
+    const whole = filled([state]);
+    expect(standing(filled(slicesOf(state, { structs: 5, length: 100 }))), `seed ${seed}`).toEqual(
+      standing(whole),
+    );
+    if (whole.store.pendingStructs !== null) waiting += 1;
+    const [first, second] = [history.slice(0, 60), history.slice(60)].map((part) => Y.mergeUpdates(part));
+    const added = filled([
+      first as Uint8Array,
+      ...slicesOf(second as Uint8Array, { structs: 5, length: 100 }),
+    ]);
+    expect(standing(added), `seed ${seed}`).toEqual(standing(filled(history)));
+  }
+  expect(waiting).toBeGreaterThan(SEEDS.length / 2);
+});
+
+test('[S18] an update that is small is its only slice, and one that is none cannot be sliced', () => {
+  const update = Y.mergeUpdates(historyOf(1));
+  expect(slicesOf(update)).toEqual([update]);
+  expect(() => slicesOf(update.subarray(0, 50))).toThrow(/end|length|Unexpected|Integer/i);
+});
