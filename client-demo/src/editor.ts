@@ -49,6 +49,8 @@ export function openEditor(parent: HTMLElement, session: Session, onText: (text:
     keymap.of(defaultKeymap),
     // Others may end lines otherwise: taken for one character, what they wrote would move everything behind it out of its place.
     EditorState.lineSeparator.of('\n'),
+    // Undo takes back what was pasted, and not what was typed a moment before as well.
+    EditorView.domEventHandlers({ paste: () => undoManager.stopCapturing() }),
     EditorView.clipboardInputFilter.of((pasted) => pasted.replaceAll(/\r\n?/g, '\n')),
     markdown(),
     syntaxHighlighting(markdownStyle),

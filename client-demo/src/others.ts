@@ -8,6 +8,8 @@ const maxShown = 12;
 const silence = 20_000;
 /** How often that is looked at, in ms. */
 const lookEvery = 5_000;
+/** What pressing an avatar is answered with stays for this long, in ms. */
+const answerTime = 4_000;
 
 /**
  * Keeps the list of the others in the document.
@@ -18,15 +20,15 @@ export function showOthers(session: Session, jumpTo: (id: number) => boolean): (
   const { awareness, turn } = session;
   const list = element('others', HTMLUListElement);
   const alone = element('alone', HTMLParagraphElement);
-  const announcer = element('announcer', HTMLParagraphElement);
+  // Not where the state of the line is announced, which comes at any time and would take its place.
+  const answer = element('answer', HTMLParagraphElement);
   const more = document.createElement('li');
   const items = new Map<number, Item>();
 
   const choose = (id: number): void => {
     if (jumpTo(id)) return;
-    // Until the list is looked at again.
-    items.get(id)?.remark('no cursor yet');
-    announcer.textContent = `${readPerson(id, awareness.getStates().get(id)).name} has no cursor in the text yet`;
+    items.get(id)?.answer('no cursor yet');
+    answer.textContent = `${readPerson(id, awareness.getStates().get(id)).name} has no cursor in the text yet`;
   };
   const show = (): void => {
     const states = awareness.getStates();
@@ -59,6 +61,7 @@ export function showOthers(session: Session, jumpTo: (id: number) => boolean): (
     clearInterval(timer);
     awareness.off('change', show);
     list.replaceChildren();
+    answer.textContent = '';
   };
 }
 
@@ -69,6 +72,7 @@ class Item {
   readonly #avatar = document.createElement('span');
   readonly #name = document.createElement('bdi');
   readonly #remark = document.createElement('small');
+  #answeredUntil = 0;
 
   constructor(onChosen: () => void) {
     this.#button.type = 'button';
@@ -84,12 +88,13 @@ class Item {
     this.#avatar.style.setProperty('--colour', colour);
     setText(this.#avatar, initial(name));
     setText(this.#name, name);
-    this.remark(remark);
+    if (Date.now() > this.#answeredUntil) setText(this.#remark, remark);
     this.#button.title = `Go to the cursor of ${name}`;
     this.#button.classList.toggle('away', isIdle);
   }
 
-  remark(text: string): void {
+  answer(text: string): void {
+    this.#answeredUntil = Date.now() + answerTime;
     setText(this.#remark, text);
   }
 }

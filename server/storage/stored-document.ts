@@ -46,7 +46,8 @@ export function applyStored(doc: Y.Doc, { snapshot, tail }: StoredContent): void
 
 /**
  * Applies what is stored, or a part of it, in one transaction, and changes nothing by itself: after updates of others Yjs deletes
- * formatting of nested texts which it finds to be of no use, and which may be of use when the next part has come.
+ * formatting of nested texts which it finds to be of no use, and which may be of use when the next part has come. For documents
+ * in which nobody has looked for an index yet: after a transaction that is not of others Yjs keeps its search markers.
  * @throws whatever Yjs throws on an update that it cannot apply
  */
 export function applyUpdates(doc: Y.Doc, updates: readonly Uint8Array[]): void {

@@ -1,6 +1,6 @@
 import { parentPort } from 'node:worker_threads';
 import { slicesOf } from './slices.ts';
-import { mergeStored } from './stored-document.ts';
+import { mergeStored, type StoredContent } from './stored-document.ts';
 import type { Answer, Question } from './update-thread.ts';
 
 parentPort?.on('message', ({ id, work }: Question) => {
@@ -10,9 +10,10 @@ parentPort?.on('message', ({ id, work }: Question) => {
 });
 
 /** What cannot be applied cannot be merged: it stays as it is, and the next load sets it aside. */
-function merge(stored: Parameters<typeof mergeStored>[0]): Uint8Array[] {
+function merge(stored: StoredContent): Uint8Array[] {
   try {
-    return [mergeStored(stored)].filter((state) => state !== null);
+    const state = mergeStored(stored);
+    return state === null ? [] : [state];
   } catch {
     return [];
   }

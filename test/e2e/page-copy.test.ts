@@ -100,7 +100,7 @@ test('[B45] what is too large can be made smaller, also after a reload, and is s
   await ada.press('Control+a');
   await ada.write('less');
   await ada.says('not saved');
-  await ada.page.getByRole('button', { name: 'Try now' }).click();
+  await ada.tryNow.click();
   await ada.saved();
   const bob = await visit(pages.browser, url, 'long');
   expect(await bob.text()).toBe('less');
@@ -116,7 +116,7 @@ test.each([
     expect(await ada.notice.innerText()).toContain(reason);
     await ada.press('Control+z');
     await ada.reads('before. ');
-    await ada.page.getByRole('button', { name: 'Try now' }).click();
+    await ada.tryNow.click();
     await ada.saved();
     expect(await ada.page.locator('#notice').isVisible()).toBe(false);
   },
@@ -125,8 +125,7 @@ test.each([
 test('[B45] or the copy of this browser is discarded, and the text is that of the server', async () => {
   const { ada } = await overflow('discarded');
   await ada.stored();
-  ada.page.on('dialog', (dialog) => void dialog.accept());
-  await ada.page.getByRole('button', { name: 'Discard' }).click();
+  await ada.discard();
   await ada.saved();
   await ada.reads('before. ');
   await ada.page.reload();
@@ -152,8 +151,7 @@ test('[B46] a copy of a deleted document stays out of the next one of its name, 
   const bob = await visit(pages.browser, url, 'reused');
   expect(await bob.text()).toBe('the new one');
   expect(sockets()).toBe(0);
-  ada.page.on('dialog', (dialog) => void dialog.accept());
-  await ada.page.getByRole('button', { name: 'Discard' }).click();
+  await ada.discard();
   await ada.saved();
   await ada.reads('the new one');
   expect(await bob.text()).toBe('the new one');
@@ -167,7 +165,7 @@ test('[B46] one that was restored is taken up again when somebody says so', asyn
   await server.documents.delete('restored');
   await ada.says('Deleted');
   await server.documents.restore('restored');
-  await ada.page.getByRole('button', { name: 'Try now' }).click();
+  await ada.tryNow.click();
   await ada.saved();
   await ada.page.reload();
   await ada.saved();

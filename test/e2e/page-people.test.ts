@@ -34,7 +34,7 @@ test('[E3] who has lost the line is there again, and sees the others, as soon as
   await Promise.all([ada.names('Bob'), bob.names('Ada')]);
   proxy.reset();
   await Promise.all([ada.names(), bob.names()]);
-  await ada.page.getByRole('button', { name: 'Try now' }).click();
+  await ada.tryNow.click();
   await ada.saved();
   // They say that they are there every 15 s, which is not waited for.
   const soon = { timeout: 3000 };
@@ -131,6 +131,7 @@ test('[B18] pressing the avatar of somebody without a cursor says so', async () 
     .filter({ hasText: 'Bob has no cursor in the text yet' })
     .waitFor(patience);
   expect(await ada.others.allInnerTexts()).toEqual([expect.stringContaining('no cursor yet')]);
+  await expect.poll(() => ada.others.allInnerTexts(), patience).toEqual(['B\nBob']);
 });
 
 test('[B19] who does not look at the page is shown as idle, until they are back', async () => {

@@ -47,6 +47,15 @@ test('[B21] undo takes back what was written here, and not what others wrote', a
   expect(await ada.text()).toBe('mine theirs');
 });
 
+test('[B21] undo takes back what was pasted, and not what was typed a moment before', async () => {
+  const ada = await open('Ada', 'undo a paste');
+  await ada.write('typed');
+  await ada.paste(' and pasted');
+  await ada.reads('typed and pasted');
+  await ada.press('Control+z');
+  await expect.poll(() => ada.text(), patience).toBe('typed');
+});
+
 test('[B22] a paste of 100 KB arrives whole, and is saved', async () => {
   const [ada, bob] = [await open('Ada', 'paste'), await open('Bob', 'paste')];
   const line = `${'ten words and a number to make one long line of it, '.repeat(2)}\n`;

@@ -98,6 +98,17 @@ export class Visit {
     return this.page.locator('#notice-text');
   }
 
+  /** Of a page that has no connection, or was refused. */
+  get tryNow(): Locator {
+    return this.page.getByRole('button', { name: 'Try now' });
+  }
+
+  /** Gives up the copy of this browser, and says so when asked again. */
+  async discard(): Promise<void> {
+    this.page.once('dialog', (dialog) => void dialog.accept());
+    await this.page.getByRole('button', { name: 'Discard' }).click();
+  }
+
   /** Goes to a document, and waits until all of it is there and saved. */
   async open(url: string, name: string): Promise<void> {
     await this.page.goto(`${url}/#/${name}`);
@@ -173,7 +184,12 @@ export class Visit {
   /** Waits for words about the line or the edits. */
   async says(words: string): Promise<void> {
     // Not by text alone: what screen readers are told stands in the page as well.
-    await this.page.locator('#status', { hasText: words }).waitFor(patience);
+    const status = this.page.locator('#status');
+    try {
+      await status.filter({ hasText: words }).waitFor(patience);
+    } catch (cause) {
+      throw new Error(`The page does not say "${words}" but "${await status.innerText()}"`, { cause });
+    }
   }
 
   /** Waits until these, and nobody else, are there besides. */
@@ -213,4 +229,14 @@ export function countSockets({ page }: Visit): () => number {
   let count = 0;
   page.on('websocket', () => (count += 1));
   return () => count;
+}
+
+/** Lets time pass for a page with a clock of its own until something holds. @returns how much of it, in ms */
+export async function passUntil({ page }: Visit, holds: () => boolean | Promise<boolean>): Promise<number> {
+  const step = 250;
+  for (let passed = 0; passed < 60_000; passed += step) {
+    if (await holds()) return passed;
+    await page.clock.runFor(step);
+  }
+  throw new Error('A minute has passed for the page, in vain');
 }
