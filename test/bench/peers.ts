@@ -4,6 +4,7 @@ import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { inject, vi } from 'vitest';
+import manifest from '../../package.json' with { type: 'json' };
 import { atTestEnd } from '../helpers/cleanup.ts';
 import type { Dialect } from '../helpers/frames.ts';
 import { COLLECTING } from '../helpers/memory.ts';
@@ -122,9 +123,11 @@ export class Group {
   }
 }
 
-/** As people run it: `npm start` runs this, too. */
+/** As `npm start` runs it, with its options of V8. */
 async function startIndelible({ DATABASE_URL, ...environment }: Environment): Promise<ServerProcess> {
-  const server = await spawnServer({ databaseUrl: DATABASE_URL }, environment);
+  const options = manifest.scripts.start.match(/--\S+/g) ?? [];
+  const NODE_OPTIONS = [environment.NODE_OPTIONS, ...options].join(' ');
+  const server = await spawnServer({ databaseUrl: DATABASE_URL }, { ...environment, NODE_OPTIONS });
   await readinessBecomes(server.url, { code: 200, status: 'ready' });
   return server;
 }

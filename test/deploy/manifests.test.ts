@@ -325,7 +325,10 @@ describe('the compose file', () => {
       expect(ignored, path).toContain(`\n!${path}\n`);
     }
     expect(dockerfile).toContain(`\nEXPOSE ${PORT}\n`);
-    expect(dockerfile).toContain(`\nCMD ["node", "${manifest.bin.indelible.replace('./', '')}", "serve"]\n`);
+    const main = manifest.bin.indelible.replace('./', '');
+    const options = manifest.scripts.start.match(/--\S+/g) ?? [];
+    const command = ['node', ...options, main, 'serve'].map((word) => `"${word}"`).join(', ');
+    expect(dockerfile).toContain(`\nCMD [${command}]\n`);
     const [, variables = ''] = /^ENV (.*)$/m.exec(dockerfile) ?? [];
     const names = variables.split(' ').map((variable) => variable.split('=')[0] ?? '');
     expect(unknown(names)).toEqual(['NODE_ENV']);

@@ -14,6 +14,8 @@ const ROUNDS_OF_A_FOLD = 60;
 /** Edits of everybody that are typed at once. */
 const BURST = 30;
 const DEATH_MS = 60_000;
+/** Elements that wait for acks, with which the machine is too busy for as much typing. */
+const TOO_MANY = 2_000;
 /** Kills of servers with the same documents, which grow meanwhile; at most. */
 const KILLS_OF_A_BATCH = 10;
 /** How often a server comes to a failpoint before it is killed there, at most. */
@@ -35,13 +37,19 @@ const STRIKES = `--import=${new URL('strike.ts', import.meta.url).href}`;
 
 const framesOnTheirWay = (stage: Stage) => stage.typists.reduce((sum, typist) => sum + typist.onTheirWay, 0);
 
+/**
+ * Between two rounds of typing. A busy machine takes as long to connect somebody as they need to type until they go offline
+ * the next time: nobody would be there any more, and documents grow.
+ */
+const breath = ({ ledger }: Stage) => aMoment(ledger.waiting > TOO_MANY ? 30 : 1);
+
 /** Kills the server at a random instant. */
 async function killWhileTyping(stage: Stage): Promise<number> {
   const typeUntil = async (count: number) => {
     for (let rounds = 1; framesOnTheirWay(stage) < count; rounds += 1) {
       for (const typist of stage.typists) typist.type();
       // Nothing is on its way from people who are offline, or have just come back.
-      if (rounds % BURST === 0) await aMoment(1);
+      if (rounds % BURST === 0) await breath(stage);
     }
   };
   await stage.settled();
@@ -64,7 +72,7 @@ async function typeUntilItDies(stage: Stage): Promise<number> {
   void stage.server.exited.then(() => death.abort());
   let rounds = 0;
   let count = 0;
-  for (const since = Date.now(); !death.signal.aborted; await aMoment(1)) {
+  for (const since = Date.now(); !death.signal.aborted; await breath(stage)) {
     if (Date.now() - since > DEATH_MS)
       throw new Error(`it did not come to its failpoint:\n${stage.standing()}`);
     count = framesOnTheirWay(stage);
