@@ -1,9 +1,9 @@
 import { expect, test, vi } from 'vitest';
-import { Host } from '../../server/documents/host.ts';
+import { type Extension, Host } from '../../server/documents/host.ts';
 
-function createHost(): Host {
+function createHost(extension: Extension = {}): Host {
   return new Host({
-    extension: {},
+    extension,
     documentsPerSocket: 1,
     mustStay: () => false,
     retiring: () => undefined,
@@ -37,4 +37,18 @@ test("[P11] a change of somebody's presence does not have everybody's listed", a
   awareness.setLocalState({ cursor: 1 });
   expect(awareness.getLocalState()).toEqual({ cursor: 1 });
   expect(list).not.toHaveBeenCalled();
+});
+
+test('[S10] the store time comes of edits that were made here, also where one of another instance came just before', async () => {
+  const onStoreDocument = vi.fn<NonNullable<Extension['onStoreDocument']>>();
+  const host = createHost({ onStoreDocument });
+  const document = await open(host, 'folded');
+  const text = document.getText();
+  document.addDirectConnection();
+  document.transact(() => text.insert(0, 'theirs'), { source: 'redis' });
+  host.flushPendingStores();
+  expect(onStoreDocument).not.toHaveBeenCalled();
+  for (let edit = 0; edit < 3; edit += 1) text.insert(0, 'ours');
+  host.flushPendingStores();
+  await vi.waitFor(() => expect(onStoreDocument).toHaveBeenCalledOnce());
 });
