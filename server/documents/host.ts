@@ -140,7 +140,8 @@ export class Host extends Hocuspocus {
   override async loadDocument(...args: Parameters<Hocuspocus['loadDocument']>): Promise<Document> {
     for (;;) {
       try {
-        const document = withoutAwarenessHook(await super.loadDocument(...args));
+        const document = await super.loadDocument(...args);
+        dropAwarenessHook(document);
         tellNowAndThen(document);
         return document;
       } catch (error) {
@@ -190,11 +191,9 @@ function tellNowAndThen(document: Document): void {
  * At each change of somebody's presence Hocuspocus lists everybody's, for a hook that is none here: with 500 people who move a
  * third of the server's time.
  */
-function withoutAwarenessHook(document: Document): Document {
-  const { awareness } = document;
+function dropAwarenessHook({ awareness }: Document): void {
   // oxlint-disable-next-line no-underscore-dangle -- it tells nowhere else who listens
   const listeners: ReadonlySet<() => void> = awareness._observers.get('update') ?? new Set();
   const hook = [...listeners].find((listener) => String(listener).includes('onAwarenessUpdate'));
   if (hook !== undefined) awareness.off('update', hook);
-  return document;
 }

@@ -191,15 +191,15 @@ export class Socket implements HubSocket {
     if (this.#sentIn === turn) {
       this.#isCorked = true;
       this.#tcp.cork();
-      outgoing.atItsEnd(this.#uncork);
+      outgoing.atItsEnd(() => this.#uncork());
     }
     this.#sentIn = turn;
   }
 
-  readonly #uncork = (): void => {
+  #uncork(): void {
     this.#isCorked = false;
     this.#tcp.uncork();
-  };
+  }
 
   #closed(code: number, reason: string): void {
     const { metrics, wire, onClose } = this.#options;

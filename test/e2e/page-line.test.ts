@@ -8,12 +8,12 @@ import { atTestEnd } from '../helpers/cleanup.ts';
 import {
   Visit,
   countSockets,
-  newContext,
   newTab,
   passUntil,
   patience,
   startBrowser,
   visit,
+  visitByClock,
   watchConsole,
 } from '../helpers/pages.ts';
 import { freePort } from '../helpers/ports.ts';
@@ -28,16 +28,8 @@ beforeAll(async () => {
 });
 
 /** A page that waits as long as it may before it comes back, and for which time passes when it is told to. */
-async function openWaiting(url: string, name: string): Promise<Visit> {
-  const someone = new Visit(await (await newContext(browser)).newPage());
-  await someone.page.addInitScript(() => {
-    Math.random = () => 0.999;
-  });
-  await someone.page.clock.install();
-  await someone.open(url, name);
-  await someone.page.clock.pauseAt(Date.now() + 1000);
-  return someone;
-}
+const openWaiting = (url: string, name: string) =>
+  visitByClock(browser, url, name, { script: () => (Math.random = () => 0.999) });
 
 test('[E6] when the server stops the page says so and keeps the edits; when it is back they are saved', async () => {
   const storage = await createStorage('postgres');

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { WebsocketProvider } from 'y-websocket';
 import * as Y from 'yjs';
 import { atTestEnd } from '../helpers/cleanup.ts';
-import { Visit, newContext, newTab, patience, servePages, visit } from '../helpers/pages.ts';
+import { newTab, patience, servePages, visit, visitByClock } from '../helpers/pages.ts';
 import { startProxy } from '../helpers/proxy.ts';
 import { startServer } from '../helpers/server.ts';
 
@@ -151,19 +151,9 @@ test('[B19] who does not look at the page is shown as idle, until they are back'
     .toEqual([expect.not.stringContaining('idle')]);
 });
 
-/** Somebody for whom time passes when they are told to. */
-async function openWithClock(url: string, name: string, person: string): Promise<Visit> {
-  const someone = new Visit(await (await newContext(pages.browser)).newPage());
-  await someone.page.clock.install();
-  await someone.open(url, name);
-  await someone.call(person);
-  await someone.page.clock.pauseAt(Date.now() + 1000);
-  return someone;
-}
-
 test('[B19] so is who has not touched it for 30 s', async () => {
   const ada = await open('Ada', 'untouched');
-  const bob = await openWithClock(pages.url, 'untouched', 'Bob');
+  const bob = await visitByClock(pages.browser, pages.url, 'untouched', { person: 'Bob' });
   await ada.names('Bob');
   const remarks = () => ada.others.locator('small').allInnerTexts();
   await bob.page.clock.runFor(25_000);
@@ -178,7 +168,7 @@ test('[B19] so is who has not touched it for 30 s', async () => {
 
 test('[B48] who has not been heard of for 20 s is shown as not responding', async () => {
   const proxy = await startProxy(pages.url);
-  const ada = await openWithClock(pages.url, 'unheard', 'Ada');
+  const ada = await visitByClock(pages.browser, pages.url, 'unheard', { person: 'Ada' });
   const bob = await visit(pages.browser, proxy.url, 'unheard', { person: 'Bob' });
   await ada.names('Bob');
   proxy.blackHole();

@@ -210,18 +210,17 @@ ${this.standing()}`,
   /**
    * The end of every test of a fault. Fails unless, now that it is healed, every edit is acknowledged; everybody who is there,
    * a newcomer over the wire (at each server) and the database alone have the same, and nothing waits; servers have kept silent,
-   * hold no more memory, when all have left, than the first ones did at the beginning, and end with 0.
+   * hold no more memory than the first ones did at the beginning, and end with 0.
    * @returns the acknowledged elements that wait for edits which somebody who left for good had not brought
    */
   async allIsWell(): Promise<string[]> {
     const urls = this.#options.servers === undefined ? [this.url] : this.servers.map(({ url }) => url);
     const copies = await allAgree(this.ledger, this.typists, urls);
-    for (const typist of this.typists) typist.leave();
-    // When they have gone: on a busy machine it takes more typing until a server is killed, and documents grow with it.
     const remains = this.servers.map((server, place) =>
       hasNoMoreMemory(this.#before[place] as Memory, server),
     );
     await Promise.all(remains);
+    for (const typist of this.typists) typist.leave();
     await Promise.all(this.servers.map(endsWell));
     for (const server of this.#started) isSilent(server);
     return isAllStored(this.ledger, copies, this.storage, this.#gone);

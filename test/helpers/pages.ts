@@ -217,6 +217,25 @@ export async function visit(
   return someone;
 }
 
+/**
+ * Somebody for whom time passes when they are told to.
+ * @param script - done by the page before anything else
+ */
+export async function visitByClock(
+  browser: Browser,
+  url: string,
+  name: string,
+  { person, script }: { person?: string; script?: () => void } = {},
+): Promise<Visit> {
+  const someone = new Visit(await (await newContext(browser)).newPage());
+  if (script !== undefined) await someone.page.addInitScript(script);
+  await someone.page.clock.install();
+  await someone.open(url, name);
+  if (person !== undefined) await someone.call(person);
+  await someone.page.clock.pauseAt(Date.now() + 1000);
+  return someone;
+}
+
 /** Another tab of the same browser. */
 export async function newTab({ page }: Visit, url: string, name: string): Promise<Visit> {
   const tab = new Visit(await page.context().newPage());
