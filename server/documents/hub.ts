@@ -18,6 +18,7 @@ import {
   LoadAgain,
   NO_REQUEST,
   Refusal,
+  loadQuietly,
   type ClientConnection,
   type Document,
   type Extension,
@@ -433,7 +434,7 @@ export class Hub implements SessionHub, RelayHub, HoldHub {
 
   async #fill(document: Document, stored: StoredDocument): Promise<void> {
     try {
-      await this.#options.store.load(document, stored);
+      await loadQuietly(document, () => this.#options.store.load(document, stored));
     } catch (error) {
       await this.#options.store.setAsideUnreadable(document.name, stored, error);
       throw new LoadAgain();

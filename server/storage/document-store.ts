@@ -7,15 +7,18 @@ import type { Metrics } from '../metrics.ts';
 import { checksumOf } from './checksum.ts';
 import type { DatabaseConnection } from './database-connection.ts';
 import type { DatabasePool } from './database-pool.ts';
+import { LongTransaction } from './long-transaction.ts';
 import { record, type RequestRecord } from './requests.ts';
-import { applyUpdates, findUnreadable, type StoredContent, type StoredDocument } from './stored-document.ts';
+import { findUnreadable, type StoredContent, type StoredDocument } from './stored-document.ts';
 import { isDeleted } from './tombstones.ts';
 import { UpdateThread } from './update-thread.ts';
 
-/** What is applied in one turn of the event loop: of 10,000 short rows, a row each, some 30 ms. */
-const TURN_BYTES = 256 * 1024;
-/** From here on an update is sliced: a thread has to be asked for it. Yjs takes some 30 ms for so much. */
+/** What a document is loaded for in one turn of the event loop. */
+const TURN_MS = 8;
+/** From here on updates of a document are sliced, for which a thread has to be asked. Yjs takes some 30 ms for so much at once. */
 const LARGE_BYTES = 1024 * 1024;
+/** What is smaller is applied within a turn's time. */
+const SLICED_BYTES = 16 * 1024;
 
 /** What became of a fold: `unsafe` when the snapshot would not have given the same document back. */
 export type FoldResult =
@@ -190,34 +193,30 @@ export class DocumentStore {
   }
 
   /**
-   * Applies what is stored to an empty document: at once, or of a large one a slice at a turn, so that nobody's edit of another one
-   * waits meanwhile.
+   * Applies what is stored to an empty document, a part at a turn, so that nobody's edit of another one waits meanwhile.
+   * @param turnMs - what a turn may take; one update is applied in any case
    * @throws whatever Yjs throws on an update that it cannot apply; `doc` is of no use then
    */
-  async load(doc: Y.Doc, { snapshot, tail }: StoredContent): Promise<void> {
-    const updates = [...(snapshot === null ? [] : [snapshot]), ...tail.map(({ update }) => update)];
-    let batch: Uint8Array[] = [];
-    let bytes = 0;
-    for (const update of updates) {
-      if (update.byteLength > TURN_BYTES) {
-        for (const slice of await this.#slicesOf(update)) {
-          applyUpdates(doc, [slice]);
-          await nextTurn();
-        }
-        continue;
-      }
-      batch.push(update);
-      bytes += update.byteLength;
-      if (bytes < TURN_BYTES) continue;
-      applyUpdates(doc, batch);
-      [batch, bytes] = [[], 0];
-      await nextTurn();
+  async load(doc: Y.Doc, stored: StoredContent, turnMs = TURN_MS): Promise<void> {
+    const parts = await this.#partsOf(stored);
+    const transaction = new LongTransaction(doc);
+    for (let next = 0; next < parts.length;) {
+      if (next > 0) await nextTurn();
+      next = transaction.apply(parts, next, performance.now() + turnMs);
     }
-    applyUpdates(doc, batch);
+    transaction.end();
   }
 
-  async #slicesOf(update: Uint8Array): Promise<readonly Uint8Array[]> {
-    if (update.byteLength < LARGE_BYTES) return [update];
+  async #partsOf({ snapshot, tail }: StoredContent): Promise<readonly Uint8Array[]> {
+    const updates = [...(snapshot === null ? [] : [snapshot]), ...tail.map(({ update }) => update)];
+    if (updates.reduce((sum, { byteLength }) => sum + byteLength, 0) < LARGE_BYTES) return updates;
+    const parts = updates.map((update) =>
+      update.byteLength < SLICED_BYTES ? Promise.resolve([update]) : this.#slicesOf(update),
+    );
+    return (await Promise.all(parts)).flat();
+  }
+
+  #slicesOf(update: Uint8Array): Promise<readonly Uint8Array[]> {
     // Without the thread it takes a long turn.
     return this.#slicer.slice(update).catch(() => [update]);
   }

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import * as Y from 'yjs';
 import { slicesOf } from '../../server/storage/slices.ts';
+import { LongTransaction } from '../../server/storage/long-transaction.ts';
 import { applyUpdates } from '../../server/storage/stored-document.ts';
 import { pickOf, randomOf } from '../helpers/random.ts';
 
@@ -102,7 +103,36 @@ test('[S18] also of one in which edits wait for missing ones, and of one that on
 });
 
 test('[S18] an update that is small is its only slice, and one that is none cannot be sliced', () => {
-  const update = Y.mergeUpdates(historyOf(1));
+  const update = Y.mergeUpdates(historyOf(1).slice(0, 10));
   expect(slicesOf(update)).toEqual([update]);
-  expect(() => slicesOf(update.subarray(0, 50))).toThrow(/end|length|Unexpected|Integer/i);
+  expect(() => slicesOf(update.subarray(0, update.byteLength / 2))).toThrow(/end|length|Unexpected|Integer/i);
 });
+
+test('[S18] one transaction of many turns leaves what one of a single turn does, put together as well', () => {
+  for (const seed of SEEDS) {
+    const history = historyOf(seed);
+    const atOnce = new Y.Doc();
+    applyUpdates(atOnce, history);
+    const doc = new Y.Doc();
+    const heard: Uint8Array[] = [];
+    doc.on('update', (update: Uint8Array) => heard.push(update));
+    const transaction = new LongTransaction(doc);
+    let turns = 0;
+    for (let next = 0; next < history.length; turns += 1) next = transaction.apply(history, next, 0);
+    expect(heard).toEqual([]);
+    transaction.end();
+    expect(turns).toBe(history.length);
+    expect(heard).toHaveLength(1);
+    expect(standing(doc), `seed ${seed}`).toEqual(standing(atOnce));
+    expect(structsOf(doc), `seed ${seed}`).toEqual(structsOf(atOnce));
+    // It is a document like any other.
+    const changed = Y.encodeStateVector(doc);
+    doc.getText('content').insert(0, 'more');
+    expect(heard).toHaveLength(2);
+    expect(Y.encodeStateVector(doc)).not.toEqual(changed);
+  }
+});
+
+function structsOf({ store }: Y.Doc): [client: number, structs: number][] {
+  return [...store.clients].map(([client, structs]) => [client, structs.length]);
+}
