@@ -1,6 +1,7 @@
 import * as Y from 'yjs';
 import { applyUpdate, sameBytes, type StoredDocument } from '../storage/stored-document.ts';
 import type { Durable } from './acks.ts';
+import { Broadcast, type Origin } from './broadcast.ts';
 import type { Document } from './host.ts';
 import { Presence, type PresenceLimits } from './presence.ts';
 import { RelayedUpdates } from './relayed-updates.ts';
@@ -29,6 +30,7 @@ export interface DocumentLimits {
 /** One document in memory. */
 export class OpenDocument {
   readonly document: Document;
+  readonly broadcast: Broadcast;
   readonly presence: Presence;
   readonly answers: StateAnswers;
   /** What other instances have brought, and nobody has confirmed. */
@@ -46,7 +48,6 @@ export class OpenDocument {
   #snapshotBytes: number;
   #captured: Uint8Array[] | undefined;
   #snapshot: Y.Snapshot | undefined;
-  #isDelivering = false;
   #minRows = FOLD_MIN_ROWS;
 
   /**
@@ -64,7 +65,11 @@ export class OpenDocument {
   ) {
     this.document = document;
     this.id = stored?.id ?? null;
-    this.presence = new Presence(document, options.limits.presence, options.onPresence);
+    this.broadcast = new Broadcast(document);
+    this.presence = new Presence(document, options.limits.presence, {
+      flush: () => this.broadcast.flush(),
+      onChange: options.onPresence,
+    });
     this.answers = new StateAnswers(document);
     this.#limits = options.limits;
     const tail = stored?.tail ?? [];
@@ -103,14 +108,14 @@ export class OpenDocument {
    * @returns the bytes that the log needs so that this edit can be rebuilt; `null` when it brought nothing new
    * @throws whatever Yjs throws; the document may have been changed in part then
    */
-  apply({ bytes, isKnown, isClaimed }: WeighedUpdate, origin: unknown): Uint8Array | null {
+  apply({ bytes, isKnown, isClaimed }: WeighedUpdate, origin: Origin): Uint8Array | null {
     if (isKnown) return null;
     const { store } = this.document;
     // The bytes, not the object that holds them: Yjs changes that in place.
     const [structs, deletions] = [store.pendingStructs?.update, store.pendingDs];
     const captured: Uint8Array[] = (this.#captured = []);
     try {
-      applyUpdate(this.document, bytes, origin);
+      this.broadcast.during(bytes, () => applyUpdate(this.document, bytes, origin));
     } finally {
       this.#captured = undefined;
     }
@@ -152,15 +157,9 @@ export class OpenDocument {
     return this.#snapshotBytes + this.#tailBytes <= SMALL_BYTES;
   }
 
-  /** Measures the time from the frame of an edit to its broadcast, which Hocuspocus does when this turn ends. */
+  /** Measures the time from the frame of an edit to its broadcast. */
   observeDelivery(since: number, histogram: { observe(seconds: number): void }): void {
-    if (this.#isDelivering) return;
-    this.#isDelivering = true;
-    // Runs after Hocuspocus's own, which the update has scheduled before.
-    setImmediate(() => {
-      this.#isDelivering = false;
-      histogram.observe((performance.now() - since) / 1000);
-    });
+    this.broadcast.onceSent(() => histogram.observe((performance.now() - since) / 1000));
   }
 
   /** Counts an update that went to the log of this instance: those of others are theirs to fold. */

@@ -5,7 +5,6 @@ import { IndelibleError } from '../errors.ts';
 import { LEFT, identified, readPresence, writePresence, type PresenceEntry } from '../protocol/presence.ts';
 import { Clocks, type Change } from './clocks.ts';
 import type { Connection, Document } from './host.ts';
-import { pacePresence } from './presence-pace.ts';
 
 /** A connection, and whose it is. */
 export interface Speaker {
@@ -69,11 +68,18 @@ export class Presence {
   readonly #met = new WeakSet<Connection>();
   readonly #elsewhere = new Map<number, Elsewhere>();
 
-  /** @param onChange - told whose state has changed of those who are connected here, or were until now */
-  constructor(document: Document, limits: PresenceLimits, onChange: (ids: number[]) => void) {
+  /**
+   * @param options - `flush` sends at once what is held back of it; `onChange` is told whose state has changed of those who are
+   * connected here, or were until now
+   */
+  constructor(
+    document: Document,
+    limits: PresenceLimits,
+    { flush, onChange }: { flush: () => void; onChange: (ids: number[]) => void },
+  ) {
     this.#document = document;
     this.#limits = limits;
-    this.#clocks = new Clocks(document, pacePresence(document));
+    this.#clocks = new Clocks(document, flush);
     document.awareness.on('update', ({ added, updated, removed }: Change, origin: unknown) => {
       if (origin === RELAYED || origin === LOCAL) return;
       const ids = [...added, ...updated, ...removed].filter((id) => !this.#elsewhere.has(id));

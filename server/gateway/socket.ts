@@ -2,13 +2,13 @@ import type { Socket as TcpSocket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { WebSocket } from 'ws';
 import type { Hub } from '../documents/hub.ts';
+import { outgoing } from '../documents/outgoing.ts';
 import type { SendOptions } from '../documents/document-connection.ts';
 import type { HubSocket, Session } from '../documents/session.ts';
 import { isOurCloseCode } from '../errors.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Wire } from '../protocol/wire.ts';
 import { LARGEST_FRAMED, frameOf } from './framing.ts';
-import { outgoing } from './outgoing.ts';
 
 /** Pings that may go unanswered before a peer is taken for dead. */
 const MISSED_PINGS = 2;
@@ -182,13 +182,13 @@ export class Socket implements HubSocket {
   }
 
   /**
-   * What is sent first in a turn of the event loop leaves at once, since mostly it is all; the rest in one system call when the
-   * turn ends. (To hold back what is first, too, is to come back to each of a thousand sockets, which are in no cache any more.)
+   * What is sent first in a turn of the event loop leaves at once, since mostly it is all, and nobody says that more is coming; the
+   * rest in one system call when the turn ends. (To hold back what is first, too, is to come back to each of a thousand sockets, which are in no cache any more.)
    */
   #beginWriting(): void {
     if (this.#isCorked) return;
     const turn = outgoing.turn();
-    if (this.#sentIn === turn) {
+    if (this.#sentIn === turn || outgoing.isMoreComing) {
       this.#isCorked = true;
       this.#tcp.cork();
       outgoing.atItsEnd(() => this.#uncork());

@@ -27,7 +27,7 @@ function open(): OpenDocument {
 /** Takes an update as a connection does. */
 function apply(opened: OpenDocument, update: Uint8Array): Uint8Array | null {
   const shape = checkUpdate(update, { structs: 10_000, clients: 100 });
-  return opened.apply(opened.weigh(update, shape), null);
+  return opened.apply(opened.weigh(update, shape), { source: 'test' });
 }
 
 /** What a document is that has read these rows of the log, and nothing else. */

@@ -38,7 +38,7 @@ class Kept {
     const edit = this.#open.weigh(update, shape);
     if (edit.refusal !== null) return;
     try {
-      const news = this.#open.apply(edit, null);
+      const news = this.#open.apply(edit, { source: 'test' });
       if (news !== null) this.#tail.push({ id: `${(this.#rows += 1)}`, update: news });
     } catch {
       this.load();

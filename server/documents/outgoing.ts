@@ -3,6 +3,7 @@ class Outgoing {
   #turn = 0;
   #isBegun = false;
   #ends: Array<() => void> = [];
+  #isMoreComing = false;
 
   /** The number of this turn. */
   turn(): number {
@@ -11,6 +12,21 @@ class Outgoing {
       process.nextTick(this.#end);
     }
     return this.#turn;
+  }
+
+  /** Whether what is sent now has company. */
+  get isMoreComing(): boolean {
+    return this.#isMoreComing;
+  }
+
+  /** Does some work that sends more than one frame to the same sockets, which is worth waiting for. */
+  together(work: () => void): void {
+    this.#isMoreComing = true;
+    try {
+      work();
+    } finally {
+      this.#isMoreComing = false;
+    }
   }
 
   /** Calls `work` when this turn ends. */
