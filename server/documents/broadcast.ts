@@ -1,5 +1,4 @@
 import { SyncStep, encodeSync } from '../protocol/frames.ts';
-import { sameBytes } from '../storage/stored-document.ts';
 import type { Connection, Document } from './host.ts';
 import { outgoing } from './outgoing.ts';
 
@@ -40,13 +39,13 @@ export class Broadcast {
   readonly #document: Document;
   readonly #sending: Sending;
   readonly #flushAll: () => void;
-  /** What a client has sent, while it is applied. */
-  #sent: Uint8Array | null = null;
+  /** Whether what changes now is nothing but what a client has sent. */
+  #isAsSent = false;
   /** Of how many of the edits that wait it is known whose they are. */
   #attributed = 0;
   /** Whose all of them are: a connection, or the name of another source; `undefined` when several have made them. */
   #author: unknown;
-  /** Who needs none of them, having sent exactly these. */
+  /** Who needs none of them, having sent all of them. */
   #knowing: Connection | null = null;
   /** Whose were sent last. */
   #lastAuthor: unknown;
@@ -72,15 +71,15 @@ export class Broadcast {
   }
 
   /**
-   * Applies what a client has sent, who is not sent it back where that is all that changes. (Byte for byte: else it may hold, too, what
-   * has waited for it, which its client lacks.)
+   * Applies what has arrived.
+   * @param isAsSent - whether that is all that changes: nothing has waited for it, which its client may lack. Then it is not sent back
    */
-  during(sent: Uint8Array, apply: () => void): void {
-    this.#sent = sent;
+  during(isAsSent: boolean, apply: () => void): void {
+    this.#isAsSent = isAsSent;
     try {
       apply();
     } finally {
-      this.#sent = null;
+      this.#isAsSent = false;
     }
   }
 
@@ -100,7 +99,7 @@ export class Broadcast {
     if (pendingUpdates.at(-1) !== update) return;
     const { source, connection } = (origin ?? {}) as Partial<Origin>;
     const author = connection ?? source;
-    const knowing = connection !== undefined && sameBytes(update, this.#sent) ? connection : null;
+    const knowing = connection !== undefined && this.#isAsSent ? connection : null;
     const isFirst = pendingUpdates.length === 1;
     this.#author = isFirst || this.#author === author ? author : undefined;
     this.#knowing = isFirst || this.#knowing === knowing ? knowing : null;

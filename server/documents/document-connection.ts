@@ -1,8 +1,6 @@
 import * as Y from 'yjs';
 import type { Access, Decision } from '../auth/access.ts';
-import { IndelibleError, messageOf, toIndelibleError, type ErrorCode } from '../errors.ts';
-import type { Log } from '../log.ts';
-import type { Metrics } from '../metrics.ts';
+import { IndelibleError, toIndelibleError, type ErrorCode } from '../errors.ts';
 import {
   MessageType,
   SyncStep,
@@ -13,13 +11,12 @@ import {
   type Frame,
 } from '../protocol/frames.ts';
 import { Acks } from './acks.ts';
+import { ClientEdits, type ClientEditsHub } from './client-edits.ts';
 import { Expiry } from './expiry.ts';
 import type { Connection } from './host.ts';
 import type { OpenDocument } from './open-document.ts';
 import type { Question } from './state-answers.ts';
 import type { Turns } from './turns.ts';
-import { checkUpdate, type UpdateLimits, type UpdateShape } from './update-check.ts';
-import type { WeighedUpdate } from './weighed-update.ts';
 
 export interface SendOptions {
   /** May be left out for a client that is slow; the socket asks for all of it again later. */
@@ -38,17 +35,11 @@ export interface ConnectionSession {
 }
 
 /** What a connection needs of the hub. */
-export interface ConnectionHub {
-  readonly limits: { readonly update: UpdateLimits };
+export interface ConnectionHub extends ClientEditsHub {
   readonly access: Access;
-  readonly log: Log;
-  readonly metrics: Metrics;
   /** In which answers are sent. */
   readonly turns: Turns;
-  append(open: OpenDocument, update: Uint8Array, author: string | null): void;
-  settle(acks: Acks, open: OpenDocument): void;
   forget(acks: Acks): void;
-  rebuild(open: OpenDocument, error: unknown): void;
 }
 
 /** One document that a session is connected to: what its client says there, may do there, and is owed. */
@@ -59,6 +50,7 @@ export class DocumentConnection {
   readonly #hub: ConnectionHub;
   readonly #session: ConnectionSession;
   readonly #acks: Acks;
+  readonly #edits: ClientEdits;
   readonly #expiry: Expiry;
   #grant: Decision;
   /** Why the grant ends at its time: not for being old, if a newer token could not be judged. */
@@ -88,6 +80,14 @@ export class DocumentConnection {
       (committed) => session.write(committed ? yes : no),
       (seconds) => hub.metrics.ackSeconds.observe(seconds),
     );
+    this.#edits = new ClientEdits(hub, {
+      open: joined.open,
+      connection: joined.connection,
+      user: joined.grant.user,
+      acks: this.#acks,
+      end: (code) => session.end(code),
+      takeAway: (code) => session.takeAway(this, code),
+    });
     this.#expiry = new Expiry(() => session.takeAway(this, this.#endsAs));
     this.#expiry.set(joined.grant.expiresAt);
   }
@@ -102,7 +102,18 @@ export class DocumentConnection {
   }
 
   /** Takes a frame of the client. Never throws. */
-  handle({ type, step, payload, token }: Frame): void {
+  handle(frame: Frame): void {
+    const { step, payload } = frame;
+    if (step === SyncStep.Missing || step === SyncStep.Update) {
+      this.#edits.receive(step, payload);
+      return;
+    }
+    // What the client has said before.
+    this.applyEdits();
+    this.#handle(frame);
+  }
+
+  #handle({ type, step, payload, token }: Frame): void {
     switch (type) {
       case MessageType.Auth:
         // Never rejects.
@@ -119,9 +130,13 @@ export class DocumentConnection {
         break;
       default:
         if (step === SyncStep.StateVector) this.#receiveQuestion(payload);
-        else if (step === SyncStep.Missing || step === SyncStep.Update) this.#receiveEdit(step, payload);
         else this.#session.end('bad_frame');
     }
+  }
+
+  /** Applies the edits that have arrived. Never throws. */
+  applyEdits(): void {
+    this.#edits.apply();
   }
 
   /** Sends everybody's presence; if that is on its way already, once more when it has left. */
@@ -211,76 +226,6 @@ export class DocumentConnection {
       // What cannot be encoded is of no use to anybody.
       this.#hub.rebuild(this.open, error);
       return 0;
-    }
-  }
-
-  #receiveEdit(step: number, update: Uint8Array): void {
-    const since = performance.now();
-    this.#hub.metrics.updatesIn.inc();
-    const shape = this.#check(update);
-    if (shape === null) return;
-    if (this.connection.readOnly) {
-      if (step === SyncStep.Missing && this.open.contains(update)) this.#owe(since);
-      else this.#refuse(since);
-      return;
-    }
-    const edit = this.open.weigh(update, shape);
-    const { refusal } = edit;
-    if (refusal === 'bad_update') {
-      this.#session.end(refusal);
-      return;
-    }
-    if (refusal !== null) {
-      this.#session.takeAway(this, refusal);
-      return;
-    }
-    const news = this.#apply(edit);
-    if (news === 'failed') return;
-    if (news !== null) {
-      this.#hub.append(this.open, news, this.user);
-      this.open.observeDelivery(since, this.#hub.metrics.deliverySeconds);
-    }
-    this.#owe(since);
-  }
-
-  #owe(since: number): void {
-    this.#acks.owe(this.open.due, since);
-    this.#hub.settle(this.#acks, this.open);
-  }
-
-  #refuse(since: number): void {
-    this.#hub.metrics.refused.inc({ code: 'read_only' });
-    this.#acks.oweRefusal(since);
-    this.#hub.settle(this.#acks, this.open);
-  }
-
-  #check(update: Uint8Array): UpdateShape | null {
-    try {
-      return checkUpdate(update, this.#hub.limits.update);
-    } catch (error) {
-      this.#hub.log.warn({ err: messageOf(error) }, 'an update is refused');
-      this.#session.end('bad_update');
-      return null;
-    }
-  }
-
-  #apply(edit: WeighedUpdate): Uint8Array | null | 'failed' {
-    const { isWaitingForMore } = this.open;
-    if (edit.isClaimed) {
-      this.#hub.metrics.claimedClocks.inc();
-      this.#hub.log.warn(
-        { document: this.open.name, user: this.user },
-        'an edit has clocks that something else has taken; it is logged, and hidden by that',
-      );
-    }
-    try {
-      return this.open.apply(edit, { source: 'connection', connection: this.connection });
-    } catch (error) {
-      // Final for its sender, who would only send it again. But it may have brought the predecessors of somebody
-      // else's update, and that one threw.
-      if (!isWaitingForMore) this.#session.end('bad_update');
-      this.#hub.rebuild(this.open, error);
-      return 'failed';
     }
   }
 

@@ -103,6 +103,11 @@ export class OpenDocument {
     return weigh(scales, update, shape);
   }
 
+  /** Whether an update is what comes next of each of its authors. */
+  isNext({ sections }: UpdateShape): boolean {
+    return sections.every(({ client, start }) => start === Y.getState(this.document.store, client));
+  }
+
   /**
    * Applies an update of a client, or of another instance.
    * @returns the bytes that the log needs so that this edit can be rebuilt; `null` when it brought nothing new
@@ -113,20 +118,46 @@ export class OpenDocument {
     const { store } = this.document;
     // The bytes, not the object that holds them: Yjs changes that in place.
     const [structs, deletions] = [store.pendingStructs?.update, store.pendingDs];
-    const captured: Uint8Array[] = (this.#captured = []);
-    try {
-      this.broadcast.during(bytes, () => applyUpdate(this.document, bytes, origin));
-    } finally {
-      this.#captured = undefined;
-    }
+    const news = this.#capture(() => applyUpdate(this.document, bytes, origin));
     // Where predecessors are missing, Yjs keeps the update aside and fires no event: the log takes its own bytes. So it
     // does when predecessors arrive: the event holds what waited for them too, which has a row, and maybe another author.
     const isPending =
       !sameBytes(structs, store.pendingStructs?.update) || !sameBytes(deletions, store.pendingDs);
     // And so it does where something else has an edit's clocks, and hides it: once that is set aside, the edit is there.
-    if (isPending || isClaimed) return bytes.slice();
-    if (captured.length <= 1) return captured[0] ?? null;
-    return Y.mergeUpdates(captured);
+    return isPending || isClaimed ? bytes.slice() : news;
+  }
+
+  /**
+   * Applies updates of one client in one transaction, each of them what comes next of its author, and while nothing waits for missing
+   * edits; it ends with the one that does.
+   * @param take - gives the next one, or `null` when there is none any more
+   * @returns the bytes that the log needs
+   * @throws whatever Yjs throws on the update that was taken last
+   */
+  applyTogether(take: () => Uint8Array | null, origin: Origin): Uint8Array[] {
+    let waiting: Uint8Array | null = null;
+    const news = this.#capture(() => {
+      this.document.transact(() => {
+        while (waiting === null) {
+          const update = take();
+          if (update === null) break;
+          applyUpdate(this.document, update, origin);
+          if (this.isWaitingForMore) waiting = update.slice();
+        }
+      }, origin);
+    });
+    return [news, waiting].filter((bytes) => bytes !== null);
+  }
+
+  /** @returns what the document has told of a change; `null` when that is nothing */
+  #capture(change: () => void): Uint8Array | null {
+    const captured: Uint8Array[] = (this.#captured = []);
+    try {
+      this.broadcast.during(!this.isWaitingForMore, change);
+    } finally {
+      this.#captured = undefined;
+    }
+    return captured.length > 1 ? Y.mergeUpdates(captured) : (captured[0] ?? null);
   }
 
   /** What an ack of a frame that is handled now has to wait for: everything that the document holds. */

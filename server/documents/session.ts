@@ -392,6 +392,8 @@ export class Session implements ConnectionSession {
   /** Closes the socket, and lets go of its documents without waiting for the client's answer. */
   close(code = 1000, reason = ''): void {
     if (this.#isClosed) return;
+    // What came before, in the same read; to close it twice does nothing.
+    for (const connection of this.#connections.values()) connection.applyEdits();
     this.#socket.close(code, reason);
     this.closed(code, reason);
   }

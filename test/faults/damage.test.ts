@@ -1,3 +1,4 @@
+import { setTimeout as aMoment } from 'node:timers/promises';
 import { expect, test, vi } from 'vitest';
 import * as Y from 'yjs';
 import type { Database } from '../../server/storage/database.ts';
@@ -49,7 +50,11 @@ class Damage {
   /** Everybody types so many edits, which are acknowledged. */
   async type(edits: number): Promise<void> {
     const { typists } = this.stage;
-    for (let edit = 0; edit < edits; edit += 1) for (const typist of typists) typist.type();
+    for (let edit = 0; edit < edits; edit += 1) {
+      for (const typist of typists) typist.type();
+      // What comes together is one row.
+      await aMoment(1);
+    }
     await this.stage.settled();
   }
 

@@ -1,3 +1,4 @@
+import { setTimeout as aMoment } from 'node:timers/promises';
 import { cp, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -52,7 +53,11 @@ async function typeUntilFolded(people: [ServerProcess, Typist[]][]): Promise<voi
   const all = people.flatMap(([, typists]) => typists);
   for (const [server, typists] of people) {
     for (const had = await folds(server); (await folds(server)) < had + FOLDS;) {
-      for (let edit = 0; edit < EDITS; edit += 1) for (const typist of all) typist.type();
+      for (let edit = 0; edit < EDITS; edit += 1) {
+        for (const typist of all) typist.type();
+        // What comes together is one row.
+        await aMoment(1);
+      }
       await Promise.all(all.map((typist) => typist.settled()));
       for (const typist of typists) typist.drop();
       // It folds when the last one leaves, if the log is long enough by then.

@@ -69,7 +69,11 @@ describe.each(PROTOCOLS)('the heartbeat over %s', (protocol) => {
 
   test('[G1] a peer whose large frame is on its way stays, though its answers wait behind it', async () => {
     const { url } = await startServer({ heartbeatMs: HEARTBEAT_MS });
-    const client = await sit(protocol, url, { autoPong: false });
+    const [client, other] = [
+      await sit(protocol, url, { autoPong: false }),
+      await joinAs(protocol, url, ROOM),
+    ];
+    await other.ask();
     const frame = maskedFrame(
       encodeFrame(protocol, { type: 'update', update: updateOf('x'.repeat(100)) }, ROOM),
     );
@@ -77,10 +81,9 @@ describe.each(PROTOCOLS)('the heartbeat over %s', (protocol) => {
     const step = Math.ceil(frame.length / 12);
     const pings = countPings(client, (count) => tcp.write(frame.subarray((count - 1) * step, count * step)));
     await pings.reach(12);
-    const other = await joinAs(protocol, url, ROOM);
-    // Answered after the frame has arrived.
-    await client.next('update');
+    await other.client.next('update');
     expect((await other.ask()).getText('content')).toHaveLength(100);
+    expect(client.socket.readyState).toBe(client.socket.OPEN);
   });
 
   test('[G1] a peer that we do not read stays, though its answers wait', async () => {

@@ -54,11 +54,12 @@ export async function joinBystanders(url: string, storage: Storage, room: string
   const people = await Promise.all(
     PROTOCOLS.map(async (protocol) => ({ editor: await joinAs(protocol, url, room), view: new Y.Doc() })),
   );
-  const typeWord = async ({ editor }: (typeof people)[number]) => {
+  const typeWord = async (author: (typeof people)[number]) => {
     const word = `word${typed.length} `;
     typed.push(word);
-    editor.type(word);
-    expect(await editor.ack()).toBe(true);
+    // Which the server does not send back.
+    Y.applyUpdate(author.view, author.editor.type(word));
+    expect(await author.editor.ack()).toBe(true);
     for (const person of people) await reads(person, word);
   };
   const goOn = async () => {

@@ -119,8 +119,11 @@ describe('metrics', () => {
     await editor.ask();
     await cluster.stop('immediate');
     let bytes = 0;
-    for (let edit = 0; edit < EDITS; edit += 1) bytes += editor.type('waits ').byteLength;
-    await editor.ask();
+    for (let edit = 0; edit < EDITS; edit += 1) {
+      bytes += editor.type('waits ').byteLength;
+      // What comes together is one row.
+      await editor.ask();
+    }
     await vi.waitFor(async () =>
       expect(await valueOf(url, 'indelible_commit_failures_total')).toBeGreaterThan(0),
     );
