@@ -1,6 +1,7 @@
 import * as Y from 'yjs';
 import { SyncStep, encodeSync } from '../protocol/frames.ts';
 import type { Document } from './host.ts';
+import { encodeState } from './state-encoding.ts';
 
 /** Different state vectors that are answered at one state: mostly the empty one, and those of people who come back. */
 const MAX_ANSWERS = 8;
@@ -13,6 +14,9 @@ const SERVE_MS = 5_000;
  */
 const ENCODED_BYTES_PER_MS = 5_000;
 const MAX_PAUSE_MS = 1_000;
+
+/** What Yjs takes some 20 ms to encode; beyond it, it is done in several turns of the event loop. */
+const MANY_STRUCTS = 20_000;
 
 interface Answer {
   readonly update: Uint8Array;
@@ -48,6 +52,8 @@ export class StateAnswers {
   /** When the document may be encoded again though some are leaving; milliseconds of `performance.now()`. */
   #nextAt = 0;
   #timer: NodeJS.Timeout | undefined;
+  #isEncoding = false;
+  #cannotBeEncoded = false;
 
   constructor(document: Document) {
     this.#document = document;
@@ -68,9 +74,14 @@ export class StateAnswers {
     return { stateVector, key, changes: this.#countChanges() };
   }
 
-  /** Whether a question can be answered now; else somewhat later. */
+  /** Whether a question can be answered now; else somewhat later. What takes long to encode is begun to be. */
   isReady(question: Question): boolean {
-    return this.#leaving === 0 || this.#find(question) !== undefined || performance.now() >= this.#nextAt;
+    if (this.#find(question) !== undefined) return true;
+    if (this.#leaving > 0 && performance.now() < this.#nextAt) return false;
+    if (!this.#takesLong()) return true;
+    // It does not reject.
+    if (!this.#isEncoding) void this.#encodeInTurns(question);
+    return false;
   }
 
   /**
@@ -109,13 +120,37 @@ export class StateAnswers {
     return known !== undefined && known.changes >= changes ? known : undefined;
   }
 
+  #takesLong(): boolean {
+    if (this.#cannotBeEncoded) return false;
+    let structs = 0;
+    for (const { length } of this.#document.store.clients.values()) structs += length;
+    return structs > MANY_STRUCTS;
+  }
+
+  /** What throws does so again when it is asked for. */
+  async #encodeInTurns({ key, stateVector }: Question): Promise<void> {
+    this.#isEncoding = true;
+    const changes = this.#countChanges();
+    try {
+      const pieces = await encodeState(this.#document, stateVector);
+      this.#keep(key, changes, pieces);
+    } catch {
+      this.#cannotBeEncoded = true;
+    } finally {
+      this.#isEncoding = false;
+    }
+  }
+
   #encode({ key, stateVector }: Question): Answer {
+    return this.#keep(key, this.#countChanges(), [Y.encodeStateAsUpdate(this.#document, stateVector)]);
+  }
+
+  #keep(key: string, changes: number, update: readonly Uint8Array[]): Answer {
     if (this.#answers.size >= MAX_ANSWERS) this.#answers.clear();
-    const encoded = Y.encodeStateAsUpdate(this.#document, stateVector);
-    const frame = encodeSync(this.#document.name, SyncStep.Missing, encoded);
+    const frame = encodeSync(this.#document.name, SyncStep.Missing, ...update);
+    const length = update.reduce((sum, { byteLength }) => sum + byteLength, 0);
     // A part of the frame, so that the bytes are held once.
-    const update = frame.subarray(frame.byteLength - encoded.byteLength);
-    const answer = { frame, update, changes: this.#countChanges() };
+    const answer = { frame, update: frame.subarray(frame.byteLength - length), changes };
     this.#answers.set(key, answer);
     this.#timer ??= setTimeout(() => this.#clear(), SERVE_MS).unref();
     this.#nextAt = performance.now() + Math.min(frame.byteLength / ENCODED_BYTES_PER_MS, MAX_PAUSE_MS);

@@ -151,17 +151,22 @@ export function encodeGranted(address: string, access: 'read' | 'write' | 'admin
 }
 
 /** A state vector, or the updates that one lacks. */
-export function encodeSync(address: string, step: number, payload: Uint8Array): Uint8Array {
+export function encodeSync(address: string, step: number, ...payload: readonly Uint8Array[]): Uint8Array {
+  const length = payload.reduce((sum, { byteLength }) => sum + byteLength, 0);
   const head = encoding.encode((encoder) => {
     encoding.writeVarString(encoder, address);
     encoding.writeVarUint(encoder, MessageType.Sync);
     encoding.writeVarUint(encoder, step);
-    encoding.writeVarUint(encoder, payload.byteLength);
+    encoding.writeVarUint(encoder, length);
   });
   // Copied once: it may be a whole document, of which an encoder makes two.
-  const frame = new Uint8Array(head.byteLength + payload.byteLength);
+  const frame = new Uint8Array(head.byteLength + length);
   frame.set(head);
-  frame.set(payload, head.byteLength);
+  let at = head.byteLength;
+  for (const piece of payload) {
+    frame.set(piece, at);
+    at += piece.byteLength;
+  }
   return frame;
 }
 

@@ -4,6 +4,7 @@ import type { Document } from '../../server/documents/host.ts';
 import { StateAnswers } from '../../server/documents/state-answers.ts';
 import { Turns } from '../../server/documents/turns.ts';
 import { typist } from '../helpers/editor.ts';
+import { decodeFrame, type Received } from '../helpers/frames.ts';
 
 const NOTHING = Y.encodeStateVector(new Y.Doc());
 /** Encoded again after a second. */
@@ -85,4 +86,21 @@ test('[Q7] who is not ready holds up nobody, and is served when they are', () =>
   isReady = true;
   vi.advanceTimersByTime(20);
   expect(sent).toEqual(['other', 'slow']);
+});
+
+test('[Q10] one of many structs is encoded beside other work, once for all who have asked', async () => {
+  const { doc, answers, ask, edit } = open(1);
+  for (let struct = 0; struct < 25_000; struct += 1) doc.getText('content').insert(0, 'x');
+  const [first, second] = [ask(), ask()];
+  expect([answers.isReady(first), answers.isReady(second)]).toEqual([false, false]);
+  edit();
+  const later = ask();
+  await vi.waitUntil(() => answers.isReady(first));
+  const frame = answers.frame('notes', first);
+  expect(answers.frame('notes', second)).toBe(frame);
+  expect(answers.isReady(later)).toBe(false);
+  for (let sent = 0; sent < 2; sent += 1) answers.left();
+  await vi.waitUntil(() => answers.isReady(later));
+  const { update } = decodeFrame('hocuspocus', answers.frame('notes', later)) as Received<'step2'>;
+  expect(Y.encodeStateVectorFromUpdate(update)).toEqual(Y.encodeStateVector(doc));
 });
