@@ -55,6 +55,9 @@ export class Broadcast {
   #timer: NodeJS.Timeout | undefined;
   #timerAt = Infinity;
   #onEditsSent: (() => void) | undefined;
+  #onPresenceDue = () => {};
+  /** Whether somebody waits to be called when presence is due. */
+  #isAwaited = false;
 
   constructor(document: Document) {
     this.#document = document;
@@ -88,6 +91,20 @@ export class Broadcast {
     if (this.#sending.pendingUpdates.length > 0) this.#onEditsSent ??= listener;
   }
 
+  /** Whether presence that is told now has to wait, for its time or for what this turn sends. The listener is called when it is due. */
+  presenceWaits(): boolean {
+    const waits = performance.now() < Math.max(this.#presenceAt, this.#editsAt);
+    if (!waits && this.#sending.pendingAwarenessClients.size === 0) return false;
+    this.#isAwaited = true;
+    if (waits) this.#wait();
+    return true;
+  }
+
+  /** @param listener - called before presence is sent that has waited, so that it can still be changed */
+  onPresenceDue(listener: () => void): void {
+    this.#onPresenceDue = listener;
+  }
+
   /** Sends at once what is held back. */
   flush(): void {
     this.#send(true, true);
@@ -108,12 +125,15 @@ export class Broadcast {
 
   #sendDue(): void {
     const now = performance.now();
-    const { pendingUpdates, pendingAwarenessClients } = this.#sending;
-    const areEditsDue = pendingUpdates.length > 0 && this.#areEditsDue(now);
+    const areEditsDue = this.#sending.pendingUpdates.length > 0 && this.#areEditsDue(now);
     // Where people type it rides with their edits, in the same system call.
-    const isPresenceDue =
-      pendingAwarenessClients.size > 0 && now >= this.#presenceAt && (areEditsDue || now >= this.#editsAt);
-    if (areEditsDue || isPresenceDue) this.#send(areEditsDue, isPresenceDue);
+    const isPresenceDue = now >= this.#presenceAt && (areEditsDue || now >= this.#editsAt);
+    if (isPresenceDue && this.#isAwaited) {
+      this.#isAwaited = false;
+      this.#onPresenceDue();
+    }
+    const hasPresence = isPresenceDue && this.#sending.pendingAwarenessClients.size > 0;
+    if (areEditsDue || hasPresence) this.#send(areEditsDue, hasPresence);
     this.#wait();
   }
 
@@ -170,7 +190,9 @@ export class Broadcast {
     const { pendingUpdates, pendingAwarenessClients } = this.#sending;
     const at = Math.min(
       pendingUpdates.length > 0 ? this.#editsAt : Infinity,
-      pendingAwarenessClients.size > 0 ? Math.max(this.#presenceAt, this.#editsAt) : Infinity,
+      pendingAwarenessClients.size > 0 || this.#isAwaited
+        ? Math.max(this.#presenceAt, this.#editsAt)
+        : Infinity,
     );
     if (at >= this.#timerAt) return;
     clearTimeout(this.#timer);

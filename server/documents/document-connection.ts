@@ -173,8 +173,12 @@ export class DocumentConnection {
     try {
       this.open.presence.receive(this, update);
     } catch (error) {
-      this.#session.end(error instanceof IndelibleError ? error.code : 'bad_frame');
+      this.refusePresence(error);
     }
+  }
+
+  refusePresence(error: unknown): void {
+    this.#session.end(error instanceof IndelibleError ? error.code : 'bad_frame');
   }
 
   /** Asked for what the client lacks, the server asks in return, and tells. */

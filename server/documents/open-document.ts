@@ -66,10 +66,7 @@ export class OpenDocument {
     this.document = document;
     this.id = stored?.id ?? null;
     this.broadcast = new Broadcast(document);
-    this.presence = new Presence(document, options.limits.presence, {
-      flush: () => this.broadcast.flush(),
-      onChange: options.onPresence,
-    });
+    this.presence = new Presence(document, this.broadcast, options.limits.presence, options.onPresence);
     this.answers = new StateAnswers(document);
     this.#limits = options.limits;
     const tail = stored?.tail ?? [];

@@ -2,7 +2,15 @@ import * as decoding from 'lib0/decoding';
 import * as encoding from 'lib0/encoding';
 import { applyAwarenessUpdate, encodeAwarenessUpdate, removeAwarenessStates } from 'y-protocols/awareness';
 import { IndelibleError } from '../errors.ts';
-import { LEFT, identified, readPresence, writePresence, type PresenceEntry } from '../protocol/presence.ts';
+import {
+  LEFT,
+  identified,
+  readPresence,
+  soleStateOf,
+  writePresence,
+  type PresenceEntry,
+} from '../protocol/presence.ts';
+import type { Broadcast } from './broadcast.ts';
 import { Clocks, type Change } from './clocks.ts';
 import type { Connection, Document } from './host.ts';
 
@@ -11,6 +19,8 @@ export interface Speaker {
   readonly connection: Connection;
   /** `null` when nobody was asked. */
   readonly user: string | null;
+  /** Told what is wrong with presence that was taken. */
+  refusePresence(error: unknown): void;
 }
 
 /** Bounds on what one connection may say. */
@@ -36,7 +46,17 @@ interface Elsewhere {
   readonly toldAt: number;
 }
 
-interface Owner extends Speaker {
+/** What somebody has said of themselves, before it is read. */
+interface Held {
+  readonly speaker: Speaker;
+  readonly id: number;
+  readonly clock: number;
+  readonly update: Uint8Array;
+}
+
+interface Owner {
+  readonly connection: Connection;
+  readonly user: string | null;
   /** The clock of what it said last. */
   said: number;
 }
@@ -67,19 +87,22 @@ export class Presence {
   readonly #homes = new WeakMap<Connection, number>();
   readonly #met = new WeakSet<Connection>();
   readonly #elsewhere = new Map<number, Elsewhere>();
+  readonly #broadcast: Broadcast;
+  /** What connections have said last of themselves while nobody is told of it. */
+  readonly #held = new Map<Connection, Held>();
 
-  /**
-   * @param options - `flush` sends at once what is held back of it; `onChange` is told whose state has changed of those who are
-   * connected here, or were until now
-   */
+  /** @param onChange - told whose state has changed of those who are connected here, or were until now */
   constructor(
     document: Document,
+    broadcast: Broadcast,
     limits: PresenceLimits,
-    { flush, onChange }: { flush: () => void; onChange: (ids: number[]) => void },
+    onChange: (ids: number[]) => void,
   ) {
     this.#document = document;
+    this.#broadcast = broadcast;
     this.#limits = limits;
-    this.#clocks = new Clocks(document, flush);
+    this.#clocks = new Clocks(document, () => broadcast.flush());
+    broadcast.onPresenceDue(() => this.#takeHeld());
     document.awareness.on('update', ({ added, updated, removed }: Change, origin: unknown) => {
       if (origin === RELAYED || origin === LOCAL) return;
       const ids = [...added, ...updated, ...removed].filter((id) => !this.#elsewhere.has(id));
@@ -90,16 +113,45 @@ export class Presence {
   }
 
   /**
-   * Takes an awareness update of a connection. Whose it is, by their token, is written into their states.
+   * Takes an awareness update of a connection. Whose it is, by their token, is written into their states. While presence waits to be
+   * sent, of what somebody says of themselves only the last is read.
    * @throws when it does not decode, and {@link IndelibleError} `presence_too_large`; no state is changed then
    */
   receive(speaker: Speaker, update: Uint8Array): void {
     const { connection } = speaker;
-    // Of several nobody's but its own: what it does not own yet it is given only by a frame that carries it alone.
-    const entries = readPresence(update, (id) => this.#owners.get(id)?.connection === connection);
+    if (this.#isHeld(speaker, update)) return;
+    this.#takeHeldOf(connection);
     const isIntroduction = !this.#met.has(connection);
     this.meet(connection);
+    const entries = this.#read(connection, update);
     if (entries.length === 1 && entries[0]) this.#claim(speaker, entries[0], isIntroduction);
+    this.#apply(this.#accept(speaker, entries, isIntroduction), { source: 'connection', connection });
+  }
+
+  #isHeld(speaker: Speaker, update: Uint8Array): boolean {
+    const sole = soleStateOf(update);
+    if (sole === null || this.#owners.get(sole.id)?.connection !== speaker.connection) return false;
+    if (!this.#broadcast.presenceWaits()) return false;
+    const held = this.#held.get(speaker.connection);
+    // It may have another id, too.
+    if (held !== undefined && held.id !== sole.id) return false;
+    // A repeat.
+    if (held !== undefined && held.clock >= sole.clock) return true;
+    this.#held.set(speaker.connection, { ...sole, speaker, update });
+    return true;
+  }
+
+  /** Of several nobody's but its own: what it does not own yet it is given only by a frame that carries it alone. */
+  #read(connection: Connection, update: Uint8Array): PresenceEntry[] {
+    return readPresence(update, (id) => this.#owners.get(id)?.connection === connection);
+  }
+
+  /** @returns what becomes of what somebody says */
+  #accept(
+    { connection, user }: Speaker,
+    entries: readonly PresenceEntry[],
+    isIntroduction: boolean,
+  ): PresenceEntry[] {
     // Not what it repeats of others, which may have grown by their identity.
     const own = entries.filter((entry) => this.#isSaidByOwner(connection, entry));
     if (own.some(({ state }) => state.length > this.#limits.bytes)) {
@@ -107,15 +159,46 @@ export class Presence {
     }
     if (own.some(({ clock }) => clock > MAX_CLIENT_CLOCK)) throw new RangeError('out of bounds');
     const accepted = own.flatMap(
-      (entry) => this.#clocks.stamp(identified(entry, speaker.user), isIntroduction) ?? [],
+      (entry) => this.#clocks.stamp(identified(entry, user), isIntroduction) ?? [],
     );
-    if (accepted.length === 0) return;
-    const origin = { source: 'connection', connection };
-    applyAwarenessUpdate(this.#document.awareness, writePresence(accepted), origin);
     // When the connection ends, Hocuspocus removes these. It adds who is new to it itself, but not who comes back.
     const mine = this.#document.connections.get(connection)?.clients;
     for (const { id, state } of accepted) if (state !== LEFT) mine?.add(id);
+    return accepted;
+  }
+
+  #apply(accepted: readonly PresenceEntry[], origin: unknown): void {
+    if (accepted.length === 0) return;
+    applyAwarenessUpdate(this.#document.awareness, writePresence(accepted), origin);
     this.#clocks.forgetOld();
+  }
+
+  /** Takes what was held back of a connection, before it says something else. */
+  #takeHeldOf(connection: Connection): void {
+    const held = this.#held.get(connection);
+    if (held === undefined) return;
+    this.#held.delete(connection);
+    this.#apply(this.#acceptHeld(held), null);
+  }
+
+  #takeHeld(): void {
+    const held = [...this.#held.values()];
+    this.#held.clear();
+    const accepted = held.flatMap((each) => this.#acceptHeld(each));
+    // One that is refused takes along the others of its session.
+    this.#apply(
+      accepted.filter(({ id }) => this.#owners.has(id)),
+      null,
+    );
+  }
+
+  #acceptHeld({ speaker, update }: Held): PresenceEntry[] {
+    try {
+      return this.#accept(speaker, this.#read(speaker.connection, update), false);
+    } catch (error) {
+      speaker.refusePresence(error);
+      return [];
+    }
   }
 
   /** This connection is sent presence from now on, so that what it says may be a repeat. */
@@ -125,12 +208,14 @@ export class Presence {
 
   /** Everybody's state. */
   encode(): Uint8Array {
+    this.#takeHeld();
     const { awareness } = this.#document;
     return encodeAwarenessUpdate(awareness, [...awareness.getStates().keys()]);
   }
 
   /** What a connection says of itself: a state for each of its ids. */
   statesOf(connection: Connection): unknown[] {
+    this.#takeHeld();
     const states = this.#document.awareness.getStates();
     const ids = [...this.#owners.keys()].filter((id) => this.#owners.get(id)?.connection === connection);
     return ids.flatMap((id) => states.get(id) ?? []);
@@ -245,6 +330,7 @@ export class Presence {
 
   /** Gives up the ids of a connection that has closed; Hocuspocus has removed their states. */
   release(connection: Connection): void {
+    this.#held.delete(connection);
     for (const [id, owner] of this.#owners) if (owner.connection === connection) this.#owners.delete(id);
   }
 

@@ -48,6 +48,14 @@ export function readPresence(update: Uint8Array, matters: (id: number) => boolea
   return entries;
 }
 
+/** Whose state an update tells, and with which clock, if it is the only one and not that they leave; it is not read. */
+export function soleStateOf(update: Uint8Array): Pick<PresenceEntry, 'id' | 'clock'> | null {
+  const decoder = decoding.createDecoder(update);
+  if (decoding.readVarUint(decoder) !== 1) return null;
+  const [id, clock] = [decoding.readVarUint(decoder), decoding.readVarUint(decoder)];
+  return decoding.readVarUint(decoder) > LEFT.length ? { id, clock } : null;
+}
+
 function passOver(decoder: decoding.Decoder): void {
   const length = decoding.readVarUint(decoder);
   if (length > decoder.arr.length - decoder.pos) throw new RangeError('cut short');
