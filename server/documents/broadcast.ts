@@ -31,8 +31,8 @@ export interface Origin {
 
 /**
  * What a document tells those who are connected to it, and when. Edits and presence leave at once where it was quiet. In a full room
- * presence thins out to the latest of all together, edits of several who type at the same time share a frame, and one person's edits
- * never wait. (Hocuspocus sends what a turn of the event loop has brought: of 200 cursors that move in a second each leaves alone,
+ * presence thins out to the latest of all together, and edits of several who type at the same time share a frame; those of one person
+ * who types alone never wait. (Hocuspocus sends what a turn of the event loop has brought: of 200 cursors that move in a second each leaves alone,
  * to everybody.)
  */
 export class Broadcast {
@@ -43,12 +43,12 @@ export class Broadcast {
   #isAsSent = false;
   /** Of how many of the edits that wait it is known whose they are. */
   #attributed = 0;
-  /** Whose all of them are: a connection, or the name of another source; `undefined` when several have made them. */
-  #author: unknown;
+  /** Whose all of them are; `undefined` when several have made them, or somebody who is not connected here. */
+  #author: Connection | undefined;
   /** Who needs none of them, having sent all of them. */
   #knowing: Connection | null = null;
   /** Whose were sent last. */
-  #lastAuthor: unknown;
+  #lastAuthor: Connection | undefined;
   /** When edits of others than that one may be sent, and when presence, in milliseconds of `performance.now()`. */
   #editsAt = 0;
   #presenceAt = 0;
@@ -105,22 +105,27 @@ export class Broadcast {
     this.#onPresenceDue = listener;
   }
 
+  /** Somebody has left. */
+  forget(connection: Connection): void {
+    if (this.#lastAuthor === connection) this.#lastAuthor = undefined;
+  }
+
   /** Sends at once what is held back. */
   flush(): void {
-    this.#send(true, true);
+    this.#send(true);
   }
 
   #attribute(update: Uint8Array, origin: unknown): void {
     const { pendingUpdates } = this.#sending;
     // It was so large that all have left at once.
     if (pendingUpdates.at(-1) !== update) return;
-    const { source, connection } = (origin ?? {}) as Partial<Origin>;
-    const author = connection ?? source;
+    const { connection } = (origin ?? {}) as Partial<Origin>;
     const knowing = connection !== undefined && this.#isAsSent ? connection : null;
     const isFirst = pendingUpdates.length === 1;
-    this.#author = isFirst || this.#author === author ? author : undefined;
+    this.#author = isFirst || this.#author === connection ? connection : undefined;
     this.#knowing = isFirst || this.#knowing === knowing ? knowing : null;
-    this.#attributed = pendingUpdates.length;
+    // One that nobody has told of stays so.
+    if (this.#attributed === pendingUpdates.length - 1) this.#attributed += 1;
   }
 
   #sendDue(): void {
@@ -133,7 +138,7 @@ export class Broadcast {
       this.#onPresenceDue();
     }
     const hasPresence = isPresenceDue && this.#sending.pendingAwarenessClients.size > 0;
-    if (areEditsDue || hasPresence) this.#send(areEditsDue, hasPresence);
+    if (areEditsDue || hasPresence) this.#send(hasPresence);
     this.#wait();
   }
 
@@ -147,31 +152,25 @@ export class Broadcast {
     );
   }
 
-  /** Has Hocuspocus send what it has of either kind. */
-  #send(withEdits: boolean, withPresence: boolean): void {
+  /** Has Hocuspocus send the edits that it has, and presence, too, or not yet. */
+  #send(withPresence: boolean): void {
     const sending = this.#sending;
-    const [updates, clients] = [sending.pendingUpdates, sending.pendingAwarenessClients];
-    const hasEdits = withEdits && updates.length > 0;
-    const hasPresence = withPresence && clients.size > 0;
-    if (!withEdits) sending.pendingUpdates = [];
+    const count = sending.pendingUpdates.length;
+    const held = withPresence ? new Set<number>() : sending.pendingAwarenessClients;
     if (!withPresence) sending.pendingAwarenessClients = new Set();
-    if (hasEdits) this.#knowing = this.#attributed === updates.length ? this.#knowing : null;
-    if (hasEdits && hasPresence) outgoing.together(this.#flushAll);
+    const hasPresence = sending.pendingAwarenessClients.size > 0;
+    if (this.#attributed !== count) [this.#author, this.#knowing] = [undefined, null];
+    if (count > 0 && hasPresence) outgoing.together(this.#flushAll);
     else this.#flushAll();
-    // Whose connection is found to be closed by that has left meanwhile.
-    if (!withEdits) sending.pendingUpdates = [...updates, ...sending.pendingUpdates];
-    if (!withPresence) for (const id of clients) sending.pendingAwarenessClients.add(id);
-    if (hasEdits) this.#editsSent(updates.length);
+    // Somebody whose connection is found to be closed by that has left meanwhile, so that there may be others now.
+    for (const id of held) sending.pendingAwarenessClients.add(id);
     const people = this.#document.connections.size;
-    if (hasPresence)
-      this.#presenceAt = performance.now() + Math.min(people * PRESENCE_MS_PER_PERSON, PRESENCE_MAX_MS);
-  }
-
-  #editsSent(count: number): void {
-    const people = this.#document.connections.size;
-    this.#editsAt = performance.now() + Math.min(Math.floor(people * EDITS_MS_PER_PERSON), EDITS_MAX_MS);
-    this.#lastAuthor = this.#attributed === count ? this.#author : undefined;
-    this.#attributed = 0;
+    const now = performance.now();
+    if (hasPresence) this.#presenceAt = now + Math.min(people * PRESENCE_MS_PER_PERSON, PRESENCE_MAX_MS);
+    if (count === 0) return;
+    this.#editsAt = now + Math.min(Math.floor(people * EDITS_MS_PER_PERSON), EDITS_MAX_MS);
+    this.#lastAuthor = this.#author;
+    [this.#author, this.#knowing, this.#attributed] = [undefined, null, 0];
     const onSent = this.#onEditsSent;
     this.#onEditsSent = undefined;
     onSent?.();

@@ -7,7 +7,7 @@ import type { Origin } from './broadcast.ts';
 import type { Connection } from './host.ts';
 import type { OpenDocument } from './open-document.ts';
 import { checkUpdate, type UpdateLimits, type UpdateShape } from './update-check.ts';
-import type { WeighedUpdate } from './weighed-update.ts';
+import { LARGE_BYTES, type WeighedUpdate } from './weighed-update.ts';
 
 /** What edits of clients need of the hub. */
 export interface ClientEditsHub {
@@ -30,9 +30,6 @@ export interface Client {
   /** Takes the document from it. */
   takeAway(code: ErrorCode): void;
 }
-
-/** What is larger comes alone: a socket reads 64 KB at a time. In bytes. */
-const PLAIN_BYTES = 64 * 1024;
 
 /** An edit as it arrived. */
 interface Arrived {
@@ -71,7 +68,7 @@ export class ClientEdits {
     const arrived = this.#arrived;
     this.#arrived = [];
     for (let next = 0; next < arrived.length && !this.#isOver;) {
-      const end = arrived.length - next > 1 ? this.#applyTogether(arrived, next) : next;
+      const end = this.#applyTogether(arrived, next);
       if (end === next) this.#applyOne(arrived[next] as Arrived);
       next = Math.max(end, next + 1);
     }
@@ -79,42 +76,53 @@ export class ClientEdits {
 
   get #isOver(): boolean {
     const { open, connection } = this.#client;
-    return !open.document.hasConnection(connection);
+    return open.hasThrown || open.isSpoilt || !open.document.hasConnection(connection);
   }
 
   /**
-   * Applies edits as one, up to the first that needs a closer look.
+   * Applies edits as one, up to the first that needs a closer look, or until they are large: a document that grows is weighed with the
+   * rows that it has.
    * @param from - which of them is the first
    * @returns which is the next one
    */
   #applyTogether(arrived: readonly Arrived[], from: number): number {
-    const { open, connection, user, acks } = this.#client;
-    if (connection.readOnly || open.isWaitingForMore) return from;
-    let end = from;
+    const { open, connection, acks } = this.#client;
+    const [first, second] = [arrived[from], arrived[from + 1]];
+    if (first === undefined || second === undefined || connection.readOnly || open.isWaitingForMore)
+      return from;
+    if (!this.#isPlain(first.update)) return from;
+    const taken: Arrived[] = [];
+    let bytes = 0;
     const take = () => {
-      const update = arrived[end]?.update;
-      if (update === undefined || !this.#isPlain(update)) return null;
-      end += 1;
-      return update;
+      const next = arrived[from + taken.length];
+      if (next === undefined || bytes > LARGE_BYTES || (next !== first && !this.#isPlain(next.update)))
+        return null;
+      taken.push(next);
+      bytes += next.update.byteLength;
+      return next.update;
     };
+    let rows;
     try {
-      const rows = open.applyTogether(take, this.#origin);
-      const taken = arrived.slice(from, end);
-      this.#log(rows, taken[0]?.since);
-      for (const { since } of taken) acks.owe(open.due, since);
-      this.#hub.settle(acks, open);
-      return end;
+      rows = open.applyTogether(take, this.#origin);
     } catch (error) {
       // Those before it are sound.
-      for (const { update } of arrived.slice(from, end - 1)) this.#hub.append(open, update.slice(), user);
+      this.#log(
+        taken.slice(0, -1).map(({ update }) => update.slice()),
+        first.since,
+      );
       this.#failed(error, false);
       return arrived.length;
     }
+    this.#log(rows, first.since);
+    for (const { since } of taken) acks.owe(open.due, since);
+    this.#hub.settle(acks, open);
+    return from + taken.length;
   }
 
   /** Whether an update needs no closer look than the check, and follows what the document has. */
   #isPlain(update: Uint8Array): boolean {
-    if (update.byteLength > PLAIN_BYTES) return false;
+    // Whether the document has a large one already is seen from a snapshot of it, and it is being changed.
+    if (update.byteLength > LARGE_BYTES) return false;
     const { open } = this.#client;
     try {
       const shape = checkUpdate(update, this.#hub.limits.update);
@@ -149,8 +157,9 @@ export class ClientEdits {
     this.#owe(since);
   }
 
-  #log(rows: readonly Uint8Array[], since = performance.now()): void {
+  #log(rows: readonly Uint8Array[], since: number): void {
     const { open, user } = this.#client;
+    if (rows.length === 0) return;
     for (const row of rows) this.#hub.append(open, row, user);
     open.observeDelivery(since, this.#hub.metrics.deliverySeconds);
   }

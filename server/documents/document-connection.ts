@@ -166,6 +166,7 @@ export class DocumentConnection {
   leave(): void {
     this.#expiry.clear();
     this.open.presence.release(this.connection);
+    this.open.broadcast.forget(this.connection);
     this.#hub.forget(this.#acks);
   }
 

@@ -41,6 +41,8 @@ export class OpenDocument {
   lastSequence = 0;
   /** Set when an update threw: what is in memory can no longer be trusted, and nobody may attach to it. */
   isSpoilt = false;
+  /** An update has thrown a moment ago; nothing else may be applied. */
+  hasThrown = false;
 
   readonly #limits: DocumentLimits;
   #tailRows: number;
@@ -125,9 +127,8 @@ export class OpenDocument {
   }
 
   /**
-   * Applies updates of one client in one transaction, each of them what comes next of its author, and while nothing waits for missing
-   * edits; it ends with the one that does.
-   * @param take - gives the next one, or `null` when there is none any more
+   * Applies updates of one client in one transaction, to a document in which nothing waits for missing edits, up to one that does.
+   * @param take - gives the next one, which must be what comes next of its authors; `null` when there is none any more
    * @returns the bytes that the log needs
    * @throws whatever Yjs throws on the update that was taken last
    */
@@ -151,6 +152,9 @@ export class OpenDocument {
     const captured: Uint8Array[] = (this.#captured = []);
     try {
       this.broadcast.during(!this.isWaitingForMore, change);
+    } catch (error) {
+      this.hasThrown = true;
+      throw error;
     } finally {
       this.#captured = undefined;
     }

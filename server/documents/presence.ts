@@ -137,7 +137,8 @@ export class Presence {
     if (held !== undefined && held.id !== sole.id) return false;
     // A repeat.
     if (held !== undefined && held.clock >= sole.clock) return true;
-    this.#held.set(speaker.connection, { ...sole, speaker, update });
+    // Copied: it is a part of what was read of the socket.
+    this.#held.set(speaker.connection, { ...sole, speaker, update: update.slice() });
     return true;
   }
 

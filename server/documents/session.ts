@@ -129,7 +129,7 @@ export class Session implements ConnectionSession {
     try {
       frame = this.wire.read(bytes);
     } catch {
-      this.end('bad_frame');
+      this.endByFrame('bad_frame');
       return;
     }
     this.#route(frame);
@@ -183,7 +183,7 @@ export class Session implements ConnectionSession {
       // It knows.
       return;
     } else if (!this.#waiting.add(frame)) {
-      this.end('too_many_waiting');
+      this.endByFrame('too_many_waiting');
     } else if (!this.#opening.has(frame.address)) {
       // A provider may send an edit before its token, which it may have to fetch.
       this.#expectToken();
@@ -383,6 +383,12 @@ export class Session implements ConnectionSession {
     }
   }
 
+  /** Ends the session because of a frame; the edits that the same read has brought before it count. */
+  endByFrame(code: ErrorCode): void {
+    for (const connection of this.#connections.values()) connection.applyEdits();
+    this.end(code);
+  }
+
   /** Ends the session because of an error of the table. */
   end(code: ErrorCode): void {
     this.#hub.metrics.refused.inc({ code });
@@ -392,8 +398,6 @@ export class Session implements ConnectionSession {
   /** Closes the socket, and lets go of its documents without waiting for the client's answer. */
   close(code = 1000, reason = ''): void {
     if (this.#isClosed) return;
-    // What came before, in the same read; to close it twice does nothing.
-    for (const connection of this.#connections.values()) connection.applyEdits();
     this.#socket.close(code, reason);
     this.closed(code, reason);
   }

@@ -78,9 +78,10 @@ export class StateAnswers {
   isReady(question: Question): boolean {
     if (this.#find(question) !== undefined) return true;
     if (this.#leaving > 0 && performance.now() < this.#nextAt) return false;
+    if (this.#isEncoding) return false;
     if (!this.#takesLong()) return true;
     // It does not reject.
-    if (!this.#isEncoding) void this.#encodeInTurns(question);
+    void this.#encodeInTurns(question);
     return false;
   }
 

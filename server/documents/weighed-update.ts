@@ -13,7 +13,7 @@ const MAX_WAITING_DELETIONS = 5_000;
 /** A deletion that waits takes at least so many bytes: client, clock and length. */
 const DELETION_BYTES = 3;
 /** Above this an update is compared with the document before it is applied, and below it with what its clocks hold there. */
-const LARGE_BYTES = 64 * 1024;
+export const LARGE_BYTES = 64 * 1024;
 
 /** An update that passed the check, and what it means for its document. */
 export interface WeighedUpdate {

@@ -178,7 +178,7 @@ export class Socket implements HubSocket {
   #receive(data: Buffer, isBinary: boolean): void {
     this.#options.metrics.bytesIn.inc(data.byteLength);
     if (isBinary) this.session.receive(data);
-    else this.session.end('bad_frame');
+    else this.session.endByFrame('bad_frame');
   }
 
   /**

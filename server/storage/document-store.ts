@@ -52,6 +52,7 @@ export class DocumentStore {
   /** Another one: nobody waits for a merge, and many for a document that is opened. */
   readonly #slicer = new UpdateThread();
   #folding: Promise<unknown> = Promise.resolve();
+  #lastTurn: Promise<void> = Promise.resolve();
   #onSetAside: (name: string) => void = () => {};
 
   constructor(pool: DatabasePool, log: Log, metrics: Metrics) {
@@ -201,10 +202,16 @@ export class DocumentStore {
     const parts = await this.#partsOf(stored);
     const transaction = new LongTransaction(doc);
     for (let next = 0; next < parts.length;) {
-      if (next > 0) await nextTurn();
+      if (next > 0) await this.#nextTurn();
       next = transaction.apply(parts, next, performance.now() + turnMs);
     }
     transaction.end();
+  }
+
+  /** One of the event loop for each who asks: of documents that are loaded at the same time one goes on in each. */
+  #nextTurn(): Promise<void> {
+    this.#lastTurn = this.#lastTurn.then(() => nextTurn());
+    return this.#lastTurn;
   }
 
   async #partsOf({ snapshot, tail }: StoredContent): Promise<readonly Uint8Array[]> {

@@ -26,18 +26,19 @@ export class LongTransaction {
   apply(updates: readonly Uint8Array[], from: number, until: number): number {
     let next = from;
     this.#enter(() => {
-      // What stands there Yjs ends when the turn is over.
+      // When `transact` is left it ends the transaction if that is the first of this list.
       this.#doc._transactionCleanups.length = 0;
-      for (const update of updates.slice(from)) {
+      do {
+        const update = updates[next];
+        if (update === undefined) break;
         applyUpdate(this.#doc, update);
         next += 1;
-        if (performance.now() >= until) break;
-      }
+      } while (performance.now() < until);
     });
     return next;
   }
 
-  /** Ends it; who listens hears of all of it. That changes nothing, see {@link applyUpdates}. */
+  /** Ends it, in one turn, and changes nothing by that, as `applyUpdates` does; who listens hears of all of it. */
   end(): void {
     this.#enter((transaction) => {
       this.#doc._transactionCleanups[0] = transaction;
@@ -45,6 +46,7 @@ export class LongTransaction {
       // Each of these was next to what it might be put together with; so is every other one, and all are looked at.
       transaction._mergeStructs.length = 0;
     });
+    // What Yjs does after updates of others, too.
     while (this.#doc.store.clients.has(this.#doc.clientID)) this.#doc.clientID = uint32();
   }
 

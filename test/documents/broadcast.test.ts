@@ -182,6 +182,29 @@ describe('edits in a full room', () => {
     expect(small.cleo.updates).toHaveLength(2);
   });
 
+  test('[P12] of others than who types here wait, too: they may be several', () => {
+    const { apply, ben } = openRoom();
+    for (let author = 1; author <= 10; author += 1) {
+      apply(typist(author)('a'));
+      vi.advanceTimersByTime(2);
+    }
+    expect(ben.updates).toHaveLength(1);
+    vi.advanceTimersByTime(WINDOW_MS);
+    expect(ben.updates).toHaveLength(2);
+    expect(shownBy(...ben.updates)).toBe('a'.repeat(10));
+  });
+
+  test('[P12] that wait when a document ends leave no timer', () => {
+    const { document, apply, anna, ben } = openRoom();
+    apply(typist(1)('a'), anna.connection);
+    turn();
+    apply(typist(2)('b'), ben.connection);
+    vi.advanceTimersByTime(1);
+    expect(vi.getTimerCount()).toBe(1);
+    document.destroy();
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
   test('[P12] take presence that is due with them, in one write', () => {
     const { document, apply, anna, ben } = openRoom();
     const says = (state: unknown) => document.awareness.setLocalState({ state });

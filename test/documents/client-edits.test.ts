@@ -16,38 +16,50 @@ import { claimText } from '../helpers/hostile.ts';
 import { pickOf, randomOf } from '../helpers/random.ts';
 import { throwOnNextApply } from '../helpers/thrown.ts';
 
-/** Somebody who edits a document, and what became of it. */
-function joinAlone() {
+/** A document that people can join, as clients do. */
+function openRoom(documentBytes = 1e8) {
   const document = new Document('edits/room');
   atTestEnd(() => document.destroy());
-  const connection = { messageAddress: 'edits/room', send() {}, readOnly: false } as unknown as Connection;
-  document.addConnection(connection);
   const rows: Uint8Array[] = [];
-  const ends: (ErrorCode | 'rebuilt')[] = [];
-  const acked: boolean[] = [];
   const open = new OpenDocument(document, null, {
     onUpdate: (update) => rows.push(update),
     onPresence() {},
-    limits: { documentBytes: 1e8, pendingBytes: 1e8, presence: { ids: 1, bytes: 1e3 } },
+    limits: { documentBytes, pendingBytes: 1e8, presence: { ids: 1, bytes: 1e3 } },
   });
-  const acks = new Acks(
-    (committed) => acked.push(committed),
-    () => {},
-  );
-  const leave = (code: ErrorCode | 'rebuilt') => {
-    ends.push(code);
-    document.connections.delete(connection);
+  const join = () => {
+    const connection = { messageAddress: document.name, send() {}, readOnly: false } as unknown as Connection;
+    document.addConnection(connection);
+    const ends: (ErrorCode | 'rebuilt')[] = [];
+    const acked: boolean[] = [];
+    const acks = new Acks(
+      (committed) => acked.push(committed),
+      () => {},
+    );
+    const leave = (code: ErrorCode | 'rebuilt') => {
+      ends.push(code);
+      document.connections.delete(connection);
+    };
+    const hub: ClientEditsHub = {
+      limits: { update: { structs: 10_000, clients: 100 } },
+      log: createLog('silent'),
+      metrics: new Metrics(),
+      append: (_open, update) => {
+        rows.push(update);
+        open.countTail(update.byteLength);
+      },
+      settle: (due) => due.settle({ sequence: Infinity, relayed: Infinity }),
+      rebuild: () => leave('rebuilt'),
+    };
+    const edits = new ClientEdits(hub, { open, connection, user: null, acks, end: leave, takeAway: leave });
+    return { ends, acked, edits };
   };
-  const hub: ClientEditsHub = {
-    limits: { update: { structs: 10_000, clients: 100 } },
-    log: createLog('silent'),
-    metrics: new Metrics(),
-    append: (_open, update) => void rows.push(update),
-    settle: (due) => due.settle({ sequence: Infinity, relayed: Infinity }),
-    rebuild: () => leave('rebuilt'),
-  };
-  const edits = new ClientEdits(hub, { open, connection, user: null, acks, end: leave, takeAway: leave });
-  return { document, rows, ends, acked, edits };
+  return { document, rows, join };
+}
+
+/** Somebody who edits a document, and what became of it. */
+function joinAlone(documentBytes?: number) {
+  const { document, rows, join } = openRoom(documentBytes);
+  return { document, rows, ...join() };
 }
 
 /** A document that has read these rows, and nothing else. */
@@ -122,9 +134,35 @@ test('[A10] of one that is refused, or throws, those before it are applied and l
   expect(refused.acked).toEqual([true, true]);
 
   const thrown = joinAlone();
-  throwOnNextApply(2);
+  throwOnNextApply();
   sendAll(thrown.edits, [first, second, third]);
   expect(thrown.ends).toEqual(['bad_update', 'rebuilt']);
-  expect(textOf(replay(thrown.rows))).toBe('a');
+  expect(textOf(replay(thrown.rows))).toBe('ab');
   expect(thrown.acked).toEqual([]);
+});
+
+test('[A10] once an edit has thrown nobody else is acknowledged for what is in memory only, nor is anything of theirs logged', async () => {
+  const { rows, join } = openRoom();
+  const [first, second] = [join(), join()];
+  const update = typist()('a');
+  throwOnNextApply();
+  // As two connections of one socket do, or many sockets that are read again at the same time.
+  for (const { edits } of [first, second]) edits.receive(SyncStep.Update, update);
+  await new Promise<void>((resolve) => process.nextTick(resolve));
+  expect(first.ends).toEqual(['bad_update', 'rebuilt']);
+  expect([second.ends, second.acked, rows]).toEqual([[], [], []]);
+});
+
+test('[A10] a document grows no further beyond its limit by what comes together than by what comes alone', () => {
+  const [limit, size, count] = [500_000, 20_000, 60];
+  const many = joinAlone(limit);
+  const typed = typist();
+  sendAll(
+    many.edits,
+    Array.from({ length: count }, () => typed('x'.repeat(size))),
+  );
+  expect(many.ends).toEqual(['document_too_large']);
+  expect(textOf(many.document).length).toBeGreaterThan(limit - 6 * size);
+  expect(textOf(many.document).length).toBeLessThan(limit + 6 * size);
+  expect(Math.max(...many.rows.map(({ byteLength }) => byteLength))).toBeLessThan(100_000);
 });

@@ -1,3 +1,4 @@
+import type { Socket as TcpSocket } from 'node:net';
 import { describe, expect, test } from 'vitest';
 import * as Y from 'yjs';
 import { PROTOCOLS, joinAs, textOf } from '../helpers/editor.ts';
@@ -25,6 +26,27 @@ describe.each(PROTOCOLS)('frames over %s', (protocol) => {
     expect(await bad.client.closed()).toEqual({ code: 4413, reason: 'frame_too_large' });
     good.type('after');
     expect(await good.ack()).toBe(true);
+  });
+
+  test('[A10] an edit counts that comes in one read with a frame that ends the socket', async () => {
+    const { url } = await startServer();
+    for (const end of ['bad', 'text', 'close'] as const) {
+      const room = `${ROOM}/${end}`;
+      const [editor, other] = [await joinAs(protocol, url, room), await joinAs(protocol, url, room)];
+      await Promise.all([editor.ask(), other.ask()]);
+      const { socket } = editor.client;
+      const tcp = Reflect.get(socket, '_socket') as TcpSocket;
+      tcp.cork();
+      editor.type('counts');
+      if (end === 'bad') editor.client.sendBytes(new Uint8Array([255]));
+      else if (end === 'text') socket.send('text');
+      else socket.close();
+      tcp.uncork();
+      const { code } = await editor.client.closed();
+      expect(code).toBe(end === 'close' ? 1005 : 4400);
+      Y.applyUpdate(other.doc, (await other.client.next('update')).update, 'server');
+      expect(textOf(await other.ask())).toBe('counts');
+    }
   });
 
   test('[G3] a frame of the limit is taken', async () => {

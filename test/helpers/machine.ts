@@ -7,8 +7,12 @@ export function machine(): string {
   const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
     version: string;
   };
-  const commit = execFileSync('git', ['rev-parse', '--short', 'HEAD'], { encoding: 'utf8' }).trim();
   const [cpu] = cpus();
   const memory = `${Math.round(totalmem() / 2 ** 30)} GiB`;
-  return `Indelible ${version} (${commit}), Node ${process.version}, ${cpus().length} cores of ${cpu?.model ?? 'a processor'}, ${memory}.`;
+  return `Indelible ${version} (${commitOf()}), Node ${process.version}, ${cpus().length} cores of ${cpu?.model ?? 'a processor'}, ${memory}.`;
+}
+
+/** What was measured. */
+export function commitOf(): string {
+  return execFileSync('git', ['rev-parse', '--short', 'HEAD'], { encoding: 'utf8' }).trim();
 }
