@@ -288,13 +288,19 @@ export class IndelibleClient {
         signal: sent.signal === undefined ? timeout : AbortSignal.any([timeout, sent.signal]),
         ...(sent.body !== undefined && { body: sent.body }),
       });
-      if (response.ok) return { response };
+      if (response.ok) return { response: await whole(response) };
       const retryAfterMs = Number(response.headers.get('Retry-After') ?? 0) * 1_000 || 0;
       return { error: await errorOf(response), retryAfterMs: Math.min(retryAfterMs, RETRY_AFTER_MAX_MS) };
     } catch (error) {
       return { error, retryAfterMs: 0 };
     }
   }
+}
+
+/** With its body, which may be cut, so that it is sent again then. */
+async function whole(response: Response): Promise<Response> {
+  const { body, status, headers } = response;
+  return body === null ? response : new Response(await response.arrayBuffer(), { status, headers });
 }
 
 /** Not by `randomUUID`, which pages have with TLS only. */

@@ -69,6 +69,8 @@ export class Idempotency {
     this.#attempts.set(id, { fingerprint, answer: forOthers });
     try {
       const { answer: given, isAgain } = await answer;
+      // What an attempt that failed has said of the document is not what is answered.
+      if (isAgain) context.header('ETag', undefined);
       return isAgain ? responseOf(given, AGAIN) : responseOf(given);
     } finally {
       this.#attempts.delete(id);

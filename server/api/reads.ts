@@ -13,6 +13,7 @@ import * as schemas from './schemas.ts';
 
 /** Names that are looked at for one page, most of which a token may not allow. */
 const MOST_LOOKED_AT = 1_000;
+const MOST_AT_ONCE = 100;
 const PAGE = 100;
 /** In the header of a read, in the order of what was asked. */
 export const POSITIONS_HEADER = 'Relative-Positions';
@@ -117,28 +118,36 @@ export function readRoutes(app: DescribedApp, documents: ProgramDocuments, calle
 async function list(context: Context<CallerEnv>, documents: ProgramDocuments, callers: Callers) {
   const { prefix, cursor, limit = PAGE } = queryOf(context, schemas.listQuery);
   const found: string[] = [];
-  let [after, skip] = readCursor(cursor);
+  const { told, place } = readCursor(cursor);
+  // Where what was there is gone, from what was told last: it is looked at once more.
+  let last = (place === undefined ? null : await documents.nameAt(place)) ?? told;
   for (let looked = 0; looked < MOST_LOOKED_AT && found.length < limit;) {
-    const page = await documents.list({ prefix, cursor: after, skip, limit: limit - found.length });
+    const page = await documents.list({ prefix, cursor: last, limit: MOST_AT_ONCE });
     for (const name of page.names) {
-      skip += 1;
-      if (!(await callers.mayRead(context, name))) continue;
-      found.push(name);
-      [after, skip] = [name, 0];
+      if (found.length === limit) break;
+      last = name;
+      looked += 1;
+      if (await callers.mayRead(context, name)) found.push(name);
     }
-    looked += page.names.length;
-    if (page.cursor === null) return { names: found, cursor: null };
+    if (page.cursor === null && last === (page.names.at(-1) ?? last)) return { names: found, cursor: null };
   }
-  return { names: found, cursor: skip === 0 ? after : `${after}${SKIP}${skip}` };
+  const toldLast = found.at(-1) ?? told;
+  if (last === toldLast) return { names: found, cursor: last };
+  return { names: found, cursor: `${toldLast}${PLACE}${(await documents.placeOf(last)) ?? NOWHERE}` };
 }
 
-/** A cursor is a name that was told, and how many after it are not to be: of those it says nothing. In no name is this character. */
-const SKIP = '\n';
+/**
+ * A cursor is the name that was told last; and where the list has come to since, if that is a name which may not be told. In no name is
+ * this character.
+ */
+const PLACE = '\n';
+const NOWHERE = '0.0';
 
-function readCursor(cursor = ''): [after: string, skip: number] {
-  const [after = '', skip = '0'] = cursor.split(SKIP, 2);
-  if (!/^\d{1,9}$/.test(skip)) throw new IndelibleError('bad_request', 'cursor is none of a list');
-  return [after, Number(skip)];
+function readCursor(cursor = ''): { told: string; place: string | undefined } {
+  const [told = '', place] = cursor.split(PLACE, 2);
+  if (place !== undefined && !/^\d{1,18}\.\d{1,10}$/.test(place))
+    throw new IndelibleError('bad_request', 'cursor is none of a list');
+  return { told, place };
 }
 
 async function read(context: Context<CallerEnv>, documents: ProgramDocuments): Promise<Response> {
@@ -177,13 +186,13 @@ export function typesOf(
   root?: string,
 ): Record<string, RootType> {
   const words = given === undefined ? [] : typeof given === 'string' ? [given] : given;
-  return Object.fromEntries(
-    words.map((word) => {
-      const end = word.lastIndexOf(':');
-      const name = end === -1 ? (root ?? 'content') : word.slice(0, end);
-      return [name, schemas.rootType.parse(word.slice(end + 1))];
-    }),
-  );
+  const types = words.map((word) => {
+    const end = word.lastIndexOf(':');
+    const name = end === -1 ? (root ?? 'content') : word.slice(0, end);
+    return [name, schemas.rootType.parse(word.slice(end + 1))] as const;
+  });
+  // A root may have the name of what every object has.
+  return Object.assign(Object.create(null) as Record<string, RootType>, Object.fromEntries(types));
 }
 
 function positionsIn(copy: DocumentCopy, { relative = '', root = 'content', path }: Query): string {

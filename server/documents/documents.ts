@@ -21,8 +21,6 @@ export interface ListOptions {
   readonly prefix?: string | undefined;
   /** The one that the page before gave; the first page when left out. */
   readonly cursor?: string | undefined;
-  /** So many after the cursor are left out; 0 when left out. */
-  readonly skip?: number | undefined;
   /** At most so many, 1 to 1,000; 100 when left out. */
   readonly limit?: number | undefined;
 }

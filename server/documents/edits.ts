@@ -8,6 +8,7 @@ import { Draft } from './draft.ts';
 import type { Hold } from './hold.ts';
 import type { OpenDocument } from './open-document.ts';
 import { checkUpdate, type UpdateLimits } from './update-check.ts';
+import type { WeighedUpdate } from './weighed-update.ts';
 
 /** Who waits for a commit is told after this time that it has not come yet. */
 const COMMIT_MS = 5_000;
@@ -118,8 +119,8 @@ export class Edits {
 
   /** @returns the update; `null` when it brings nothing new. What waits for others fires no event, and is news. */
   #take(open: OpenDocument, draft: Draft, bytes: Uint8Array): Uint8Array | null {
-    this.#weigh(open, bytes);
-    if (open.contains(bytes)) return null;
+    // What something else hides that has its clocks is logged all the same.
+    if (!this.#weigh(open, bytes).isClaimed && open.contains(bytes)) return null;
     try {
       draft.change((doc) => applyUpdate(doc, bytes));
     } catch (error) {
@@ -141,9 +142,10 @@ export class Edits {
   }
 
   /** @throws {@link IndelibleError} why it cannot be taken in */
-  #weigh(open: OpenDocument, update: Uint8Array): void {
-    const { refusal } = open.weigh(update, checkUpdate(update, this.#hub.limits.update));
-    if (refusal !== null) throw new IndelibleError(refusal);
+  #weigh(open: OpenDocument, update: Uint8Array): WeighedUpdate {
+    const weighed = open.weigh(update, checkUpdate(update, this.#hub.limits.update));
+    if (weighed.refusal !== null) throw new IndelibleError(weighed.refusal);
+    return weighed;
   }
 
   /** Everybody sees it, here and at other instances. */

@@ -471,7 +471,9 @@ export class Hub implements SessionHub, RelayHub, HoldHub {
   async #firstContent(name: string): Promise<Uint8Array | null> {
     try {
       const content = (await this.#options.onLoad?.(name)) ?? null;
-      return content === null ? null : firstUpdateOf(content, this.limits.update);
+      // Of any size: the program says how its documents begin.
+      const document = { ...this.limits.document, documentBytes: Infinity };
+      return content === null ? null : firstUpdateOf(content, { ...this.limits, document });
     } catch (error) {
       throw new IndelibleError('content_unavailable', messageOf(error), { cause: error });
     }

@@ -54,7 +54,7 @@ const operation = <Op extends string, Shape extends z.core.$ZodLooseShape>(op: O
 const OPERATIONS = {
   'insert text': operation('insert', {
     at: atSchema,
-    text: z.string().min(1),
+    text: textSchema.min(1),
     attributes: attributesSchema.optional(),
   }),
   'insert values': operation('insert', { at: atSchema, values: z.array(jsonSchema).min(1), as: keeping }),
@@ -86,18 +86,37 @@ export interface Place {
 export type Operation = z.output<typeof operationsSchema>[number];
 
 /**
+ * What operations may add in one transaction, in characters and values, and in pieces of them. A few bytes can ask for any number:
+ * to replace each letter by a text, or move what is large again and again.
+ */
+const MOST_ADDED = { length: 16 * 1024 * 1024, structs: 500_000 };
+
+/**
  * Does operations.
- * @throws {@link IndelibleError} `bad_operation`, `wrong_type`; some of them may be done then
+ * @throws {@link IndelibleError} `bad_operation`, `wrong_type`, `document_too_large`; some of them may be done then
  */
 export function operate(doc: Y.Doc, operations: readonly Operation[]): void {
+  const before = addedTo(doc);
   operations.forEach((each, number) => {
     try {
       perform(doc, each);
+      const { length, structs } = addedTo(doc);
+      refuseTooMuch(length - before.length, structs - before.structs);
     } catch (error) {
       if (!(error instanceof IndelibleError)) throw error;
       throw new IndelibleError(error.code, `operation ${number}: ${error.detail ?? error.message}`);
     }
   });
+}
+
+/** What there is of whoever changes the document here. */
+function addedTo({ store, clientID }: Y.Doc): { length: number; structs: number } {
+  return { length: Y.getState(store, clientID), structs: store.clients.get(clientID)?.length ?? 0 };
+}
+
+function refuseTooMuch(length: number, structs: number): void {
+  if (length > MOST_ADDED.length || structs > MOST_ADDED.structs)
+    throw new IndelibleError('document_too_large');
 }
 
 function perform(doc: Y.Doc, each: Operation): void {
@@ -319,6 +338,7 @@ function replace(text: Y.Text, { find, with: replacement, all = false }: Operati
     if (!all) break;
   }
   if (found.length === 0) throw new IndelibleError('bad_operation', 'the text to find is not there');
+  refuseTooMuch(found.length * replacement.length, found.length);
   // From the end, so that indexes stay.
   for (const index of found.toReversed()) {
     // Before it is deleted, so that it is formatted alike.

@@ -19,18 +19,18 @@ import type {
 } from './documents.ts';
 import { Edits, originOf, type EditHub, type EditOptions, type Edited } from './edits.ts';
 import type { Hold } from './hold.ts';
-import { firstUpdateOf, type FirstContent } from './on-load.ts';
+import { firstUpdateOf, type ContentLimits, type FirstContent } from './on-load.ts';
 import type { OpenDocument } from './open-document.ts';
 import type { Remover } from './remover.ts';
 import { Subscription } from './subscription.ts';
-import { checkUpdate, type UpdateLimits } from './update-check.ts';
+import { checkUpdate } from './update-check.ts';
 
 const PAGE = 100;
 const MAX_PAGE = 1_000;
 
 /** What documents need of the hub. */
 export interface DocumentHub extends EditHub {
-  readonly limits: { readonly update: UpdateLimits; readonly document: { readonly documentBytes: number } };
+  readonly limits: ContentLimits;
   readonly log: Log;
   opened(name: string): OpenDocument | undefined;
   hold(name: string): Promise<Hold>;
@@ -86,15 +86,24 @@ export class ProgramDocuments implements Documents {
     return orUnavailable(this.#index.has(name));
   }
 
-  async list({ prefix = '', cursor = '', skip = 0, limit = PAGE }: ListOptions = {}): Promise<DocumentList> {
-    if (!isCount(limit, 1, MAX_PAGE) || !isCount(skip, 0, Number.MAX_SAFE_INTEGER))
-      throw new IndelibleError('bad_limit');
+  async list({ prefix = '', cursor = '', limit = PAGE }: ListOptions = {}): Promise<DocumentList> {
+    if (!isCount(limit, 1, MAX_PAGE)) throw new IndelibleError('bad_limit');
     await this.#demandDatabase();
     // No name has what Postgres cannot take.
     if (`${prefix}${cursor}`.includes('\0')) return { names: [], cursor: null };
-    const names = await orUnavailable(this.#index.names(prefix, cursor, limit + 1, skip));
+    const names = await orUnavailable(this.#index.names(prefix, cursor, limit + 1));
     const page = names.slice(0, limit);
     return { names: page, cursor: names.length > limit ? (page.at(-1) ?? null) : null };
+  }
+
+  /** Where a name is in the list, without saying it. */
+  placeOf(name: string): Promise<string | null> {
+    return orUnavailable(this.#index.placeOf(name));
+  }
+
+  /** The name that is there; `null` when that was deleted or renamed since. */
+  nameAt(place: string): Promise<string | null> {
+    return orUnavailable(this.#index.nameAt(place));
   }
 
   async create(name: string, { content, user, request }: RecordedCreateOptions = {}): Promise<void> {
@@ -241,11 +250,8 @@ export class ProgramDocuments implements Documents {
   }
 
   #firstUpdate(content: FirstContent): Uint8Array {
-    const { update: limits, document } = this.#hub.limits;
     try {
-      const update = firstUpdateOf(content, limits).slice();
-      if (update.byteLength > document.documentBytes) throw new IndelibleError('document_too_large');
-      return update;
+      return firstUpdateOf(content, this.#hub.limits).slice();
     } catch (error) {
       if (error instanceof IndelibleError) throw error;
       throw new IndelibleError('bad_update', messageOf(error), { cause: error });

@@ -55,6 +55,7 @@ export function documentOf(roots: JsonRoots, types: Readonly<Record<string, Root
   const doc = new Y.Doc();
   doc.transact(() => {
     for (const [name, value] of Object.entries(roots)) {
+      refuseOdd(name);
       refuseOdd(value);
       fillRoot(doc, name, value, (Object.hasOwn(types, name) ? types[name] : undefined) ?? typeOf(value));
     }

@@ -37,13 +37,31 @@ export class DocumentIndex {
    * @param prefix - what they begin with
    * @param after - the name that they come after; blank for the first
    */
-  async names(prefix: string, after: string, limit: number, skip = 0): Promise<string[]> {
+  async names(prefix: string, after: string, limit: number): Promise<string[]> {
     // Postgres finds both ends of a prefix in an index of collation "C" by itself.
     const { rows } = await this.#pool.query<{ name: string }>(
-      `select name from indelible.documents where starts_with(name, $1) and name > $2 order by name limit $3 offset $4`,
-      [prefix, after, limit, skip],
+      `select name from indelible.documents where starts_with(name, $1) and name > $2 order by name limit $3`,
+      [prefix, after, limit],
     );
     return rows.map(({ name }) => name);
+  }
+
+  /** Where a name is, without saying it; `null` when it is not stored. */
+  async placeOf(name: string): Promise<string | null> {
+    const { rows } = await this.#pool.query<{ place: string }>(
+      `select id || '.' || xmin as place from indelible.documents where name = $1`,
+      [name],
+    );
+    return rows[0]?.place ?? null;
+  }
+
+  /** The name that is there; `null` when that was deleted or renamed since. */
+  async nameAt(place: string): Promise<string | null> {
+    const { rows } = await this.#pool.query<{ name: string }>(
+      `select name from indelible.documents where id = split_part($1, '.', 1)::bigint and xmin::text = split_part($1, '.', 2)`,
+      [place],
+    );
+    return rows[0]?.name ?? null;
   }
 }
 

@@ -34,15 +34,20 @@ const LIVE = `document = any (array(select d.id from unnest($9::bigint[], $10::t
   join indelible.documents d on d.id = known.id and d.name = known.name))`;
 const INSERT = `insert into indelible.updates (document, author, created_at, checksum, update)
   select document, author, to_timestamp(time / 1000), checksum, substr($1::bytea, start, bytes) from ${ROWS} where ${LIVE}`;
-/** Where somebody else has recorded the key of a request, its row is not written. */
-const RECORD = `with recorded as (
-  insert into indelible.requests ("user", key, attempt, fingerprint, answer)
-    select "user", key, request.attempt, fingerprint, answer
-      from unnest($11::text[], $12::text[], $13::text[], $14::text[], $15::jsonb[])
-        as request ("user", key, attempt, fingerprint, answer)
-      join ${ROWS} using (attempt) where ${LIVE}
-    on conflict do nothing returning attempt)
-  ${INSERT} and (attempt is null or attempt in (select attempt from recorded))`;
+/**
+ * Where somebody else has recorded the key of a request, its row is not written. Where its own attempt is recorded, a commit has been made
+ * whose answer was lost: it is written once more, as all that is tried again, which is harmless.
+ */
+const RECORD = `with given as (
+    select * from unnest($11::text[], $12::text[], $13::text[], $14::text[], $15::jsonb[])
+      as request ("user", key, attempt, fingerprint, answer)),
+  recorded as (
+    insert into indelible.requests ("user", key, attempt, fingerprint, answer)
+      select "user", key, given.attempt, fingerprint, answer from given
+        join ${ROWS} using (attempt) where ${LIVE}
+      on conflict do nothing returning attempt),
+  known as (select attempt from given join indelible.requests using ("user", key, attempt))
+  ${INSERT} and (attempt is null or attempt in (select attempt from recorded union all select attempt from known))`;
 
 /** Writes rows of the update log, and knows the ids of their documents. */
 export class RowWriter {

@@ -237,3 +237,38 @@ test('[U5] any JSON is read as it was set', () => {
     }),
   );
 });
+
+describe('[U11] a few bytes that ask for much', () => {
+  test.each([
+    [
+      'a text in the place of each letter',
+      [{ op: 'replace', find: 'a', with: 'x'.repeat(10_000), all: true }],
+    ],
+    [
+      'twice as much, again and again',
+      Array.from({ length: 30 }, () => ({ op: 'replace', find: 'a', with: 'aa', all: true })),
+    ],
+  ])('[U11] %s is refused before it is done', (_what, operations) => {
+    expect(refused({ content: 'a'.repeat(5_000) }, ...operations)).toMatch(
+      /^document_too_large: operation \d+/,
+    );
+  });
+
+  test('[U11] a large value that is moved again and again is refused', () => {
+    const keys = Object.fromEntries(Array.from({ length: 2_000 }, (_, key) => [`key${key}`, key]));
+    const moves = Array.from({ length: 400 }, (_, move) => ({
+      op: 'move',
+      root: 'list',
+      from: move % 2,
+      to: (move + 1) % 2,
+    }));
+    expect(refused({ list: [keys, 0] }, ...moves)).toMatch(/^document_too_large/);
+  });
+});
+
+test('[U11] half a character is no text, and no name of a root', () => {
+  for (const half of ['\ud83d', '\ude00 here']) {
+    expect(operationsSchema.safeParse([{ op: 'insert', at: 0, text: half }]).success).toBe(false);
+    expect(() => documentOf({ [half]: 'text' })).toThrow(/bad_operation|half/);
+  }
+});

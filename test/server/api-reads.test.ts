@@ -45,8 +45,17 @@ describe('[U1] a list', () => {
     const first = await ask(large, '/documents?limit=10', { token });
     const { cursor } = first.json as { cursor: string };
     expect(first.text).not.toContain('secret');
-    const next = await ask(large, `/documents?limit=10&cursor=${encodeURIComponent(cursor)}`, { token });
-    expect(next.json).toEqual({ names: ['told'], cursor: null });
+    expect(cursor).not.toContain('secret');
+    const next = () => ask(large, `/documents?limit=10&cursor=${encodeURIComponent(cursor)}`, { token });
+    expect((await next()).json).toEqual({ names: ['told'], cursor: null });
+    // One that is deleted meanwhile takes none along, be it where the list has come to.
+    await server.documents.delete('secret/00001');
+    expect((await next()).json).toEqual({ names: ['told'], cursor: null });
+    await server.documents.delete('secret/00999');
+    const again = (await next()).json as { names: string[]; cursor: string };
+    expect(again.names).toEqual([]);
+    const last = await ask(large, `/documents?cursor=${encodeURIComponent(again.cursor)}`, { token });
+    expect(last.json).toEqual({ names: ['told'], cursor: null });
   });
 
   test.each(['limit=0', 'limit=1001', 'limit=x', 'limits=3'])('[U1] [U11] refuses %s', async (query) => {
@@ -75,6 +84,11 @@ describe('reading', () => {
     expect([text.text, text.headers.get('content-type')]).toEqual(['bold 😀', 'text/plain; charset=UTF-8']);
     expect(told(await ask(url, at(NAME, '?format=text&root=meta')))).toBe('409 wrong_type');
     expect((await ask(url, at(NAME, '?root=nothing&type=array'))).json).toEqual([]);
+    for (const odd of ['constructor', '__proto__', 'toString']) {
+      for (const format of ['json', 'text'])
+        expect(told(await ask(url, at(NAME, `?root=${odd}&format=${format}`)))).toBe('200');
+      expect((await ask(url, at(NAME, `?root=${odd}&type=array`))).json).toEqual([]);
+    }
     const several = await ask(url, at(NAME, '?type=none:map&type=text:text'));
     expect(several.json).toMatchObject({ none: {}, text: [] });
     expect(told(await ask(url, at(NAME, '?root=content&type=map')))).toBe('409 wrong_type');

@@ -226,6 +226,18 @@ test('[O4] a document that is created while it is being opened is not blank in m
   expect((await server.documents.read(NAME))?.text()).toBe('created');
 });
 
+test('[O4] nor is what would wait for missing edits of too many', async () => {
+  const { server } = await startServer();
+  const waiting = Array.from({ length: 600 }, (_, client) => {
+    const typed = typist(client + 1);
+    typed('missing');
+    return typed('waits');
+  });
+  const content = Y.mergeUpdates(waiting);
+  await expect(server.documents.create(NAME, { content })).rejects.toThrow(failure('too_much_pending'));
+  await server.documents.create(NAME, { content: Y.mergeUpdates(waiting.slice(0, 10)) });
+});
+
 test('[O4] what is too deep, or too large, is not created', async () => {
   const { server } = await startServer({ limitDocumentBytes: 10_000 });
   const deep = new Y.Doc();
