@@ -20,7 +20,7 @@ too, fails where an acknowledged edit is not in the database alone, or not with 
 `;
 
 /** What a test has found when it ran last. */
-interface Outcome {
+export interface Outcome {
   file: string;
   name: string;
   /** The run: commit, day and seed. */
@@ -73,7 +73,7 @@ function outcomeOf(test: TestCase, file: string, run: string): Outcome | null {
 }
 
 /** What tests of a file are known by, whatever their seed is; of several of one name, that and their number. */
-function keysOf(names: readonly string[]): string[] {
+export function keysOf(names: readonly string[]): string[] {
   const seen = new Map<string, number>();
   return names.map((name) => {
     const known = name.replace(/ \([^()]*SEED=[^()]*\)/, '');
@@ -83,8 +83,15 @@ function keysOf(names: readonly string[]): string[] {
   });
 }
 
-/** @param ran - nothing where the file took no part */
-function merged(ran: [string, Outcome | null][] | undefined, before: readonly Outcome[]): Outcome[] {
+/**
+ * What is known of the tests of a file.
+ * @param ran - those that it has, in their order, by what {@link keysOf} gives: what they have found now, or nothing where they did not
+ * run; left out where the file took no part
+ */
+export function merged(
+  ran: readonly [key: string, Outcome | null][] | undefined,
+  before: readonly Outcome[],
+): Outcome[] {
   if (ran === undefined) return [...before];
   const keys = keysOf(before.map(({ name }) => name));
   const known = new Map(before.map((outcome, index) => [keys[index], outcome]));
