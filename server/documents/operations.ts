@@ -86,25 +86,33 @@ export interface Place {
 export type Operation = z.output<typeof operationsSchema>[number];
 
 /**
- * What operations may add in one transaction, in characters and values, and in pieces of them. A few bytes can ask for any number:
- * to replace each letter by a text, or move what is large again and again.
+ * What operations may do in one transaction: add so many characters and values, in so many pieces, and replace a text so often, for which
+ * Yjs takes 2 s. A few bytes can ask for any number: to replace each letter by a text, or move what is large again and again.
  */
-const MOST_ADDED = { length: 16 * 1024 * 1024, structs: 500_000 };
+const MOST = { length: 16 * 1024 * 1024, structs: 200_000, replacements: 10_000 };
+
+/** What is left to the operations of one transaction. */
+interface Allowance {
+  replacements: number;
+}
 
 /**
- * Does operations.
+ * Does operations in one transaction.
  * @throws {@link IndelibleError} `bad_operation`, `wrong_type`, `document_too_large`; some of them may be done then
  */
 export function operate(doc: Y.Doc, operations: readonly Operation[]): void {
   const before = addedTo(doc);
-  operations.forEach((each, number) => {
-    try {
-      perform(doc, each);
-      const { length, structs } = addedTo(doc);
-      refuseTooMuch(length - before.length, structs - before.structs);
-    } catch (error) {
-      if (!(error instanceof IndelibleError)) throw error;
-      throw new IndelibleError(error.code, `operation ${number}: ${error.detail ?? error.message}`);
+  const allowance: Allowance = { replacements: MOST.replacements };
+  doc.transact(() => {
+    for (const [number, each] of operations.entries()) {
+      try {
+        perform(doc, each, allowance);
+        const { length, structs } = addedTo(doc);
+        refuseTooMuch(length - before.length, structs - before.structs);
+      } catch (error) {
+        if (!(error instanceof IndelibleError)) throw error;
+        throw new IndelibleError(error.code, `operation ${number}: ${error.detail ?? error.message}`);
+      }
     }
   });
 }
@@ -115,11 +123,10 @@ function addedTo({ store, clientID }: Y.Doc): { length: number; structs: number 
 }
 
 function refuseTooMuch(length: number, structs: number): void {
-  if (length > MOST_ADDED.length || structs > MOST_ADDED.structs)
-    throw new IndelibleError('document_too_large');
+  if (length > MOST.length || structs > MOST.structs) throw new IndelibleError('document_too_large');
 }
 
-function perform(doc: Y.Doc, each: Operation): void {
+function perform(doc: Y.Doc, each: Operation, allowance: Allowance): void {
   switch (each.op) {
     case 'insert':
       if ('text' in each) insertText(textAt(doc, each), each, doc);
@@ -133,7 +140,7 @@ function perform(doc: Y.Doc, each: Operation): void {
       else deleteRange(sequenceAt(doc, each), each, doc);
       break;
     case 'replace':
-      replace(textAt(doc, each), each);
+      replace(textAt(doc, each), each, allowance);
       break;
     case 'append': {
       const text = textAt(doc, each);
@@ -329,7 +336,11 @@ function unitsOf(text: Y.Text): string {
   return insertions.map(({ insert }) => (typeof insert === 'string' ? insert : EMBEDDED)).join('');
 }
 
-function replace(text: Y.Text, { find, with: replacement, all = false }: Operations['replace']): void {
+function replace(
+  text: Y.Text,
+  { find, with: replacement, all = false }: Operations['replace'],
+  allowance: Allowance,
+): void {
   const units = unitsOf(text);
   const found: number[] = [];
   for (let index = units.indexOf(find); index !== -1; index = units.indexOf(find, index + find.length)) {
@@ -338,6 +349,9 @@ function replace(text: Y.Text, { find, with: replacement, all = false }: Operati
     if (!all) break;
   }
   if (found.length === 0) throw new IndelibleError('bad_operation', 'the text to find is not there');
+  allowance.replacements -= found.length;
+  if (allowance.replacements < 0)
+    throw new IndelibleError('bad_operation', `more than ${MOST.replacements} are found`);
   refuseTooMuch(found.length * replacement.length, found.length);
   // From the end, so that indexes stay.
   for (const index of found.toReversed()) {
