@@ -201,7 +201,7 @@ export class Broadcast {
         this.#timerAt = Infinity;
         this.#sendDue();
       },
-      Math.ceil(at - performance.now()),
+      Math.max(Math.ceil(at - performance.now()), 0),
     );
   }
 }

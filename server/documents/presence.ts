@@ -35,6 +35,10 @@ export interface PresenceLimits {
 const RELAYED = { source: 'redis' } as const;
 /** Origin of what Yjs says for the server itself, who is nobody. */
 const LOCAL = 'local';
+/** Of UTF-8, for one of UTF-16. */
+const MOST_BYTES_OF_A_CHARACTER = 3;
+/** What an awareness update of one state has before it: count, id, clock and length. */
+const HEAD_BYTES = 32;
 /** What clients may count to; what is given to them is above it. */
 const MAX_CLIENT_CLOCK = 2 ** 47;
 
@@ -129,6 +133,8 @@ export class Presence {
   }
 
   #isHeld(speaker: Speaker, update: Uint8Array): boolean {
+    // What is too large is refused at once: of each of a crowd it would be kept for a second.
+    if (update.byteLength > this.#limits.bytes * MOST_BYTES_OF_A_CHARACTER + HEAD_BYTES) return false;
     const sole = soleStateOf(update);
     if (sole === null || this.#owners.get(sole.id)?.connection !== speaker.connection) return false;
     if (!this.#broadcast.presenceWaits()) return false;

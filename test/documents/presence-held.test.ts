@@ -87,6 +87,13 @@ test('[P9] what is wrong with it is told when it is read, and that of others is 
   expect([room.view()[1], room.view()[2]]).toEqual([{ at: 0 }, { at: 1 }]);
 });
 
+test('[P9] what is far too large is refused at once, and not kept', () => {
+  const room = openRoom();
+  const [first, long] = [0, 1].map((index) => personOf(room, index));
+  first?.says(2, { at: 1 });
+  expect(() => long?.says(2, 'x'.repeat(LONGEST * 4))).toThrow('LIMIT_PRESENCE_BYTES');
+});
+
 test('[P7] a query is answered with what waits', () => {
   const room = openRoom();
   const [first, second] = [0, 1].map((index) => personOf(room, index));

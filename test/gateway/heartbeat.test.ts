@@ -69,11 +69,9 @@ describe.each(PROTOCOLS)('the heartbeat over %s', (protocol) => {
 
   test('[G1] a peer whose large frame is on its way stays, though its answers wait behind it', async () => {
     const { url } = await startServer({ heartbeatMs: HEARTBEAT_MS });
-    const [client, other] = [
-      await sit(protocol, url, { autoPong: false }),
-      await joinAs(protocol, url, ROOM),
-    ];
+    const other = await joinAs(protocol, url, ROOM);
     await other.ask();
+    const client = await sit(protocol, url, { autoPong: false });
     const frame = maskedFrame(
       encodeFrame(protocol, { type: 'update', update: updateOf('x'.repeat(100)) }, ROOM),
     );
