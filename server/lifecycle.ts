@@ -61,3 +61,8 @@ export function repeat(ms: number, work: () => Promise<void>): () => void {
     clearTimeout(timer);
   };
 }
+
+/** Resolves in the next turn of the event loop, when what has arrived meanwhile is handled. */
+export function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}

@@ -13,7 +13,8 @@ import * as schemas from './schemas.ts';
 
 /** Names that are looked at for one page, most of which a token may not allow. */
 const MOST_LOOKED_AT = 1_000;
-const MOST_AT_ONCE = 100;
+/** Names that are read at a time, where fewer are to be told. */
+const LEAST_AT_ONCE = 100;
 const PAGE = 100;
 /** In the header of a read, in the order of what was asked. */
 export const POSITIONS_HEADER = 'Relative-Positions';
@@ -122,7 +123,11 @@ async function list(context: Context<CallerEnv>, documents: ProgramDocuments, ca
   // Where what was there is gone, from what was told last: it is looked at once more.
   let last = (place === undefined ? null : await documents.nameAt(place)) ?? told;
   for (let looked = 0; looked < MOST_LOOKED_AT && found.length < limit;) {
-    const page = await documents.list({ prefix, cursor: last, limit: MOST_AT_ONCE });
+    const page = await documents.list({
+      prefix,
+      cursor: last,
+      limit: Math.max(limit - found.length, LEAST_AT_ONCE),
+    });
     for (const name of page.names) {
       if (found.length === limit) break;
       last = name;

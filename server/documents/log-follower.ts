@@ -1,6 +1,6 @@
 import type { Cluster } from '../cluster/cluster.ts';
 import { messageOf } from '../errors.ts';
-import { repeat } from '../lifecycle.ts';
+import { nextTurn, repeat } from '../lifecycle.ts';
 import type { Log } from '../log.ts';
 import type { InstanceRegistry } from '../storage/instance-registry.ts';
 import type { CommittedUpdate, LogReader } from '../storage/log-reader.ts';
@@ -144,7 +144,7 @@ export class LogFollower {
     const { updates, place } = await this.#options.reader.read(documents, from);
     for (let start = 0; start < updates.length; start += SLICE) {
       this.#options.onCommitted(updates.slice(start, start + SLICE));
-      await new Promise((resolve) => setImmediate(resolve));
+      await nextTurn();
     }
     return place;
   }

@@ -1,5 +1,6 @@
 import * as encoding from 'lib0/encoding';
 import * as Y from 'yjs';
+import { nextTurn } from '../lifecycle.ts';
 
 /** What a document is encoded for in one turn of the event loop. */
 const TURN_MS = 8;
@@ -80,8 +81,4 @@ function headOf({ client, from }: Section, count: number): Uint8Array {
   return encoding.encode((encoder) => {
     for (const number of [count, client, from]) encoding.writeVarUint(encoder, number);
   });
-}
-
-function nextTurn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
 }

@@ -182,8 +182,9 @@ export class Socket implements HubSocket {
   }
 
   /**
-   * What is sent first in a turn of the event loop leaves at once, since mostly it is all, and nobody says that more is coming; the
-   * rest in one system call when the turn ends. (To hold back what is first, too, is to come back to each of a thousand sockets, which are in no cache any more.)
+   * What is sent first in a turn of the event loop leaves at once, since mostly it is all, unless more is said to be coming; the rest
+   * in one system call when the turn ends. (To hold back what is first, too, is to come back to each of a thousand sockets, which are
+   * in no cache any more.)
    */
   #beginWriting(): void {
     if (this.#isCorked) return;

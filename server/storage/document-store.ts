@@ -1,7 +1,7 @@
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import type * as Y from 'yjs';
 import { IndelibleError, messageOf } from '../errors.ts';
 import { failpoint } from '../failpoints.ts';
+import { nextTurn } from '../lifecycle.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
 import { checksumOf } from './checksum.ts';

@@ -1,10 +1,10 @@
-import type { Socket as TcpSocket } from 'node:net';
 import { describe, expect, test } from 'vitest';
 import * as Y from 'yjs';
 import { PROTOCOLS, joinAs, textOf } from '../helpers/editor.ts';
 import { encodeFrame } from '../helpers/frames.ts';
 import { valueOf } from '../helpers/metrics.ts';
 import { joinPresence } from '../helpers/presence.ts';
+import { inOnePiece } from '../helpers/raw-client.ts';
 import { startServer } from '../helpers/server.ts';
 
 const ROOM = 'gateway/frames';
@@ -35,13 +35,12 @@ describe.each(PROTOCOLS)('frames over %s', (protocol) => {
       const [editor, other] = [await joinAs(protocol, url, room), await joinAs(protocol, url, room)];
       await Promise.all([editor.ask(), other.ask()]);
       const { socket } = editor.client;
-      const tcp = Reflect.get(socket, '_socket') as TcpSocket;
-      tcp.cork();
-      editor.type('counts');
-      if (end === 'bad') editor.client.sendBytes(new Uint8Array([255]));
-      else if (end === 'text') socket.send('text');
-      else socket.close();
-      tcp.uncork();
+      inOnePiece(editor.client, () => {
+        editor.type('counts');
+        if (end === 'bad') editor.client.sendBytes(new Uint8Array([255]));
+        else if (end === 'text') socket.send('text');
+        else socket.close();
+      });
       const { code } = await editor.client.closed();
       expect(code).toBe(end === 'close' ? 1005 : 4400);
       Y.applyUpdate(other.doc, (await other.client.next('update')).update, 'server');

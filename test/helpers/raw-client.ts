@@ -1,3 +1,4 @@
+import type { Socket as TcpSocket } from 'node:net';
 import { once } from 'node:events';
 import { WebSocket } from 'ws';
 import { atTestEnd } from './cleanup.ts';
@@ -139,4 +140,12 @@ function createClient(dialect: Dialect, socket: WebSocket): RawClient {
     },
     closed,
   };
+}
+
+/** Has what a client sends meanwhile leave in one piece, so that the server reads it at once. */
+export function inOnePiece({ socket }: RawClient, send: () => void): void {
+  const tcp = Reflect.get(socket, '_socket') as TcpSocket;
+  tcp.cork();
+  send();
+  tcp.uncork();
 }

@@ -1,4 +1,3 @@
-import type { Socket as TcpSocket } from 'node:net';
 import { describe, expect, test, vi } from 'vitest';
 import * as Y from 'yjs';
 import { connectHocuspocus, connectYWebsocket, hocuspocusSocket } from '../helpers/clients.ts';
@@ -7,6 +6,7 @@ import { delivered, documentsBecome, valueOf } from '../helpers/metrics.ts';
 import { startPostgres } from '../helpers/postgres.ts';
 import { startServer } from '../helpers/server.ts';
 import { type Storage, createStorage, insertRows, openStorage, rebuild } from '../helpers/storage.ts';
+import { inOnePiece } from '../helpers/raw-client.ts';
 import { throwOnNextApply } from '../helpers/thrown.ts';
 
 async function query(storage: Storage, sql: string, parameters: unknown[] = []): Promise<void> {
@@ -61,10 +61,9 @@ describe.each(PROTOCOLS)('documents over %s', (protocol) => {
     expect(await other.ack()).toBe(true);
     throwOnNextApply();
     // In one read: the last of them throws.
-    const tcp = Reflect.get(editor.client.socket, '_socket') as TcpSocket;
-    tcp.cork();
-    for (const letter of 'abc') editor.type(letter);
-    tcp.uncork();
+    inOnePiece(editor.client, () => {
+      for (const letter of 'abc') editor.type(letter);
+    });
     await Promise.all([editor.client.closed(), other.client.closed()]);
     const again = await joinAs(protocol, url, 'doc/turn');
     expect(['keptab', 'abkept']).toContain(textOf(await again.ask()));

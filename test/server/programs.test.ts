@@ -226,7 +226,7 @@ test('[O4] a document that is created while it is being opened is not blank in m
   expect((await server.documents.read(NAME))?.text()).toBe('created');
 });
 
-test('[O4] nor is what would wait for missing edits of too many', async () => {
+test('[O4] what would wait for missing edits of too many is not created', async () => {
   const { server } = await startServer();
   const waiting = Array.from({ length: 600 }, (_, client) => {
     const typed = typist(client + 1);

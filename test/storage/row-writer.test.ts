@@ -16,23 +16,17 @@ function recordOf(attempt: string): RequestRecord {
   };
 }
 
+function rowOf(text: string, attempt?: string): Row {
+  const request = attempt === undefined ? undefined : { record: recordOf(attempt), onRepeated() {} };
+  return { document: NAME, update: updateOf(text), author: null, time: Date.now(), request };
+}
+
 const hexOf = ({ update }: Row) => Buffer.from(update).toString('hex');
 
 describe.each(STORAGE_KINDS)('rows of requests with keys on %s', (kind) => {
   /** A batch with a keyed row and another one. */
   async function open() {
     const { queries } = await openMigrated(await createStorage(kind));
-    const repeated: string[] = [];
-    const rowOf = (text: string, attempt?: string): Row => ({
-      document: NAME,
-      update: updateOf(text),
-      author: null,
-      time: Date.now(),
-      request:
-        attempt === undefined
-          ? undefined
-          : { record: recordOf(attempt), onRepeated: () => repeated.push(attempt) },
-    });
     const writer = new RowWriter();
     const write = (...rows: Row[]) => queries.use((connection) => writer.write(connection, rows));
     const stored = async () => {
@@ -45,10 +39,11 @@ describe.each(STORAGE_KINDS)('rows of requests with keys on %s', (kind) => {
       (await queries.query<{ attempt: string }>('select attempt from indelible.requests')).rows.map(
         ({ attempt }) => attempt,
       );
-    return { rowOf, write, stored, attempts };
+    return { write, stored, attempts };
   }
+
   test('[L11] a batch that was committed and whose answer was lost is written again, and then it is done', async () => {
-    const { rowOf, write, stored, attempts } = await open();
+    const { write, stored, attempts } = await open();
     const [keyed, plain] = [rowOf('keyed', 'first'), rowOf('plain')];
     expect(await write(keyed, plain)).toEqual({ deleted: new Set(), repeated: [] });
     // As it is after a connection that was cut between the commit and its answer.
@@ -58,7 +53,7 @@ describe.each(STORAGE_KINDS)('rows of requests with keys on %s', (kind) => {
   });
 
   test('[L11] another attempt at the same request is not written, and that is told', async () => {
-    const { rowOf, write, stored, attempts } = await open();
+    const { write, stored, attempts } = await open();
     const [first, second, plain] = [rowOf('keyed', 'first'), rowOf('keyed', 'second'), rowOf('plain')];
     await write(first);
     const { repeated } = await write(second, plain);
