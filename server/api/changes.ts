@@ -10,7 +10,7 @@ import type { StoredAnswer } from '../storage/requests.ts';
 import type { CallerEnv, Callers } from './caller.ts';
 import { etagOf, names } from './conditions.ts';
 import { UPDATE, describe, json, jsonOf, mediaTypeOf, queryOf, type DescribedApp } from './described.ts';
-import type { Done, Idempotency, Recorded } from './idempotency.ts';
+import type { Attempt, Done, Idempotency } from './idempotency.ts';
 import { typesOf } from './reads.ts';
 import * as schemas from './schemas.ts';
 
@@ -52,7 +52,7 @@ export function changeRoutes(app: DescribedApp, options: ChangeRoutesOptions): v
     },
     callers.may('write'),
     body,
-    (context) => idempotency.answer(context, (recorded) => create(context, documents, recorded)),
+    (context) => idempotency.answer(context, (attempt) => create(context, documents, attempt)),
   );
   describe(
     app,
@@ -78,7 +78,7 @@ export function changeRoutes(app: DescribedApp, options: ChangeRoutesOptions): v
     },
     callers.may('write'),
     body,
-    (context) => idempotency.answer(context, (recorded) => change(context, documents, recorded)),
+    (context) => idempotency.answer(context, (attempt) => change(context, documents, attempt)),
   );
   describe(
     app,
@@ -93,8 +93,8 @@ export function changeRoutes(app: DescribedApp, options: ChangeRoutesOptions): v
     callers.may('admin'),
     body,
     (context) =>
-      idempotency.answer(context, async (recorded) => {
-        await documents.delete(context.get('name'), { request: recorded?.(NO_CONTENT) });
+      idempotency.answer(context, async (attempt) => {
+        await documents.delete(context.get('name'), { request: attempt?.record(NO_CONTENT) });
         return { answer: NO_CONTENT, isRecorded: true };
       }),
   );
@@ -115,8 +115,8 @@ export function changeRoutes(app: DescribedApp, options: ChangeRoutesOptions): v
       callers.may('admin'),
       body,
       (context) =>
-        idempotency.answer(context, async (recorded) => {
-          await documents[word](context.get('name'), { request: recorded?.(NO_CONTENT) });
+        idempotency.answer(context, async (attempt) => {
+          await documents[word](context.get('name'), { request: attempt?.record(NO_CONTENT) });
           return { answer: NO_CONTENT, isRecorded: true };
         }),
     );
@@ -137,10 +137,10 @@ export function changeRoutes(app: DescribedApp, options: ChangeRoutesOptions): v
     callers.may('read'),
     body,
     (context) =>
-      idempotency.answer(context, async (recorded) => {
+      idempotency.answer(context, async (attempt) => {
         const to = await targetOf(context, callers, 'write');
         const answer = createdAnswer(to);
-        const request = recorded?.(answer);
+        const request = attempt?.record(answer);
         await documents.duplicate(context.get('name'), to, { user: context.get('user'), request });
         return { answer, isRecorded: true };
       }),
@@ -163,9 +163,9 @@ export function changeRoutes(app: DescribedApp, options: ChangeRoutesOptions): v
     callers.may('admin'),
     body,
     (context) =>
-      idempotency.answer(context, async (recorded) => {
+      idempotency.answer(context, async (attempt) => {
         const to = await targetOf(context, callers, 'admin');
-        await documents.rename(context.get('name'), to, { request: recorded?.(NO_CONTENT) });
+        await documents.rename(context.get('name'), to, { request: attempt?.record(NO_CONTENT) });
         return { answer: NO_CONTENT, isRecorded: true };
       }),
   );
@@ -174,12 +174,12 @@ export function changeRoutes(app: DescribedApp, options: ChangeRoutesOptions): v
 async function create(
   context: Context<CallerEnv>,
   documents: ProgramDocuments,
-  recorded: Recorded | undefined,
+  attempt: Attempt | undefined,
 ): Promise<Done> {
   const name = context.get('name');
   const answer = createdAnswer(name);
   const content = await contentOf(context);
-  await documents.create(name, { content, user: context.get('user'), request: recorded?.(answer) });
+  await documents.create(name, { content, user: context.get('user'), request: attempt?.record(answer) });
   return { answer, isRecorded: true };
 }
 
@@ -200,7 +200,7 @@ function createdAnswer(name: string): StoredAnswer {
 async function change(
   context: Context<CallerEnv>,
   documents: ProgramDocuments,
-  recorded: Recorded | undefined,
+  attempt: Attempt | undefined,
 ): Promise<Done> {
   const expected = context.req.header('if-match');
   let present = '';
@@ -212,7 +212,10 @@ async function change(
           present = version;
           return names(expected, version);
         };
-  const request = recorded && ((version: string) => recorded(changed(version)));
+  const request = attempt && {
+    ...attempt,
+    record: (version: string) => attempt.record(changed(version)),
+  };
   const edit = await editOf(context);
   try {
     const options = { user: context.get('user'), expects, request };

@@ -16,18 +16,21 @@ const MEANT = ['content-type', 'if-match'];
 /** What HTTP takes as a value, and not too long for an index. */
 const KEY = /^[\u0021-\u007e]{1,255}$/;
 
-/** The record of a request that is answered so. */
-export type Recorded = (answer: StoredAnswer) => RequestRecord;
+/** A request with a key, as it is tried. */
+export interface Attempt extends Pick<RequestRecord, 'user' | 'key'> {
+  /** What is recorded of it when it is answered so. */
+  record(answer: StoredAnswer): RequestRecord;
+}
 
 /** What was done, and whether it is recorded with what it has changed. */
 export interface Done {
   readonly answer: StoredAnswer;
   readonly isRecorded?: boolean;
-  /** Nothing was done: another attempt is recorded. */
+  /** Nothing was done: another attempt at it is recorded. */
   readonly isRepeated?: boolean;
 }
 
-interface Attempt {
+interface OnItsWay {
   readonly fingerprint: string;
   readonly answer: Promise<StoredAnswer>;
 }
@@ -38,7 +41,7 @@ export class Idempotency {
   readonly #isDatabaseThere: () => Promise<boolean>;
   readonly #log: Log;
   /** Those on their way here, by user and key. */
-  readonly #attempts = new Map<string, Attempt>();
+  readonly #onTheirWay = new Map<string, OnItsWay>();
   readonly #stop: () => void;
 
   constructor(requests: Requests, isDatabaseThere: () => Promise<boolean>, log: Log) {
@@ -49,10 +52,10 @@ export class Idempotency {
   }
 
   /**
-   * @param work - what is asked; to be recorded with what it changes, if it is given how
+   * @param work - what is asked; to be recorded with what it changes, if it is given an attempt
    * @throws what `work` throws; {@link IndelibleError} `bad_request`, `key_reused`
    */
-  async answer(context: Context<CallerEnv>, work: (recorded?: Recorded) => Promise<Done>): Promise<Response> {
+  async answer(context: Context<CallerEnv>, work: (attempt?: Attempt) => Promise<Done>): Promise<Response> {
     const key = context.req.header('idempotency-key');
     if (key === undefined) return responseOf((await work()).answer);
     if (!KEY.test(key))
@@ -60,43 +63,56 @@ export class Idempotency {
     const user = context.get('user') ?? '';
     const fingerprint = await fingerprintOf(context);
     const id = JSON.stringify([user, key]);
-    const known = this.#attempts.get(id);
+    const known = this.#onTheirWay.get(id);
     if (known !== undefined) return again(known.fingerprint, fingerprint, await known.answer);
     const answer = this.#once({ user, key, fingerprint }, work);
     const forOthers = answer.then((done) => done.answer);
     // It is this one's, whether or not others wait for it.
     forOthers.catch(() => {});
-    this.#attempts.set(id, { fingerprint, answer: forOthers });
+    this.#onTheirWay.set(id, { fingerprint, answer: forOthers });
     try {
       const { answer: given, isAgain } = await answer;
       // What an attempt that failed has said of the document is not what is answered.
       if (isAgain) context.header('ETag', undefined);
       return isAgain ? responseOf(given, AGAIN) : responseOf(given);
     } finally {
-      this.#attempts.delete(id);
+      this.#onTheirWay.delete(id);
     }
   }
 
   async #once(
     request: Pick<RequestRecord, 'user' | 'key' | 'fingerprint'>,
-    work: (recorded: Recorded) => Promise<Done>,
+    work: (attempt: Attempt) => Promise<Done>,
   ): Promise<{ answer: StoredAnswer; isAgain: boolean }> {
     if (!(await this.#isDatabaseThere())) throw new IndelibleError('database_unavailable');
     const before = await this.#find(request);
     if (before !== null) return { answer: before, isAgain: true };
-    const attempt = crypto.randomUUID();
-    const recorded = (answer: StoredAnswer) => ({ ...request, attempt, answer });
+    const id = crypto.randomUUID();
+    const record = (answer: StoredAnswer) => ({ ...request, attempt: id, answer });
+    const done = await this.#orRepeated(request, () => work({ ...request, record }));
+    if ('status' in done) return { answer: done, isAgain: true };
+    if (done.isRecorded !== true) await this.#save(record(done.answer));
+    return { answer: done.answer, isAgain: false };
+  }
+
+  /** @returns what was done; or what was answered to another attempt */
+  async #orRepeated(
+    request: Pick<RequestRecord, 'user' | 'key' | 'fingerprint'>,
+    work: () => Promise<Done>,
+  ): Promise<Done | StoredAnswer> {
+    let done;
     try {
-      const { answer, isRecorded = false, isRepeated = false } = await work(recorded);
-      if (isRepeated) throw new IndelibleError('internal_error', 'a request is recorded, and is not there');
-      if (!isRecorded) await this.#save(recorded(answer));
-      return { answer, isAgain: false };
+      done = await work();
     } catch (error) {
       // Another instance may have done it meanwhile, so that it cannot be done any more.
       const other = await this.#find(request).catch(() => null);
       if (other === null) throw error;
-      return { answer: other, isAgain: true };
+      return other;
     }
+    if (done.isRepeated !== true) return done;
+    const other = await this.#find(request);
+    if (other === null) throw new IndelibleError('internal_error', 'a request is recorded, and is not there');
+    return other;
   }
 
   async #find(request: Pick<RequestRecord, 'user' | 'key' | 'fingerprint'>): Promise<StoredAnswer | null> {

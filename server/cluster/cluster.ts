@@ -57,8 +57,8 @@ export interface Deletion {
 
 /** What other instances say. Called synchronously; must not throw. */
 export interface ClusterEvents {
-  /** An update of a document. */
-  updated(document: string, update: Uint8Array, position: LogPosition): void;
+  /** An update of a document, with what {@link Cluster.relay} was given of it. */
+  updated(document: string, update: Uint8Array, position: LogPosition, attribution: string): void;
   /**
    * An instance asks for what it lacks.
    * @returns `null` when this instance has nothing to say
@@ -109,8 +109,11 @@ export interface Cluster {
   join(document: string): void;
   /** Hears no more of a document. What was said of it in this turn is told first. */
   leave(document: string): void;
-  /** Tells the others of an update, which has this number in the log of this instance; once a turn, merged. */
-  relay(document: string, update: Uint8Array, sequence: number): void;
+  /**
+   * Tells the others of an update, which has this number in the log of this instance; once a turn, merged.
+   * @param attribution - what who commits it in the place of this instance is to know; such an update is told by itself
+   */
+  relay(document: string, update: Uint8Array, sequence: number, attribution?: string): void;
   /**
    * Tells the others of the presence of these clients, once a turn.
    * @param encode - what is to be said of them, as they are at the end of the turn

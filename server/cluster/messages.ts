@@ -12,7 +12,7 @@ const FIELDS = {
   /**
    * Updates of a document: `count` is how many such messages it has sent of it, `life` and `sequence` are the place in its log,
    * `committed` is how far that is committed, `sentAt` is in milliseconds since 1970. `update` is blank, here and in an answer, when
-   * it is too large to be sent.
+   * it is too large to be sent. `attribution` is what is to be written with it, should its instance not commit it; mostly blank.
    */
   updates: {
     document: 'string',
@@ -22,6 +22,7 @@ const FIELDS = {
     committed: 'number',
     sentAt: 'number',
     update: 'bytes',
+    attribution: 'string',
   },
   /** `purpose` is its place among the purposes. */
   question: { document: 'string', count: 'number', id: 'number', purpose: 'number', stateVector: 'bytes' },

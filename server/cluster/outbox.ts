@@ -13,6 +13,8 @@ export interface Outgoing {
   readonly update: Uint8Array | null;
   /** Of the update in the log of this instance. */
   readonly sequence: number;
+  /** What goes with the update; mostly blank. */
+  readonly attribution: string;
   /** `null` when nobody's presence has changed. */
   readonly people: People | null;
 }
@@ -41,6 +43,12 @@ export class Outbox {
     collected.sequence = sequence;
   }
 
+  /** Sends an update by itself, after those before it. */
+  sendAlone(document: string, update: Uint8Array, sequence: number, attribution: string): void {
+    this.flush(document);
+    this.#send(document, { update, sequence, attribution, people: null });
+  }
+
   addPeople(document: string, { clients, encode }: People): void {
     const collected = this.#collected(document);
     for (const client of clients) collected.clients.add(client);
@@ -55,8 +63,9 @@ export class Outbox {
     const { updates, sequence, clients, encode } = collected;
     const people = clients.size > 0 ? { clients, encode } : null;
     const [last = null, ...others] = merge(updates).toReversed();
-    for (const update of others.toReversed()) this.#send(document, { update, sequence, people: null });
-    this.#send(document, { update: last, sequence, people });
+    for (const update of others.toReversed())
+      this.#send(document, { update, sequence, attribution: '', people: null });
+    this.#send(document, { update: last, sequence, attribution: '', people });
   }
 
   #collected(document: string): Collected {

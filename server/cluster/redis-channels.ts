@@ -19,7 +19,7 @@ const AGAIN_MS = 500;
  * Of the names of channels. Instances that speak otherwise hear nothing of each other, so an upgrade goes by way of Postgres: to be
  * raised with each change of messages.
  */
-const VERSION = 2;
+const VERSION = 3;
 
 export interface RedisChannelsOptions {
   readonly address: RedisAddress;

@@ -135,8 +135,9 @@ export class RedisCluster implements Cluster {
     this.#channels.unsubscribe(this.#channels.ofDocument(document));
   }
 
-  relay(document: string, update: Uint8Array, sequence: number): void {
-    this.#outbox.addUpdate(document, update, sequence);
+  relay(document: string, update: Uint8Array, sequence: number, attribution = ''): void {
+    if (attribution === '') this.#outbox.addUpdate(document, update, sequence);
+    else this.#outbox.sendAlone(document, update, sequence, attribution);
   }
 
   tellPresence(document: string, clients: Iterable<number>, encode: EncodePeople): void {
@@ -387,12 +388,12 @@ export class RedisCluster implements Cluster {
   }
 
   #receiveUpdates(message: MessageOf<'updates'>, instance: string, events: ClusterEvents): void {
-    const { document, update, count, life, sequence, committed, sentAt } = message;
+    const { document, update, count, life, sequence, committed, sentAt, attribution } = message;
     const log = `${instance}/${life}`;
     // The clocks of two machines differ.
     this.#metrics.relaySeconds.observe(Math.max(0, Date.now() - sentAt) / 1000);
     const isTooLarge = update.byteLength === TOO_LARGE.byteLength;
-    if (!isTooLarge) events.updated(document, update, { log, sequence });
+    if (!isTooLarge) events.updated(document, update, { log, sequence }, attribution);
     this.#hasCommitted({ log, sequence: committed }, events, sequence);
     this.#watermark.waitedFor(this.#rooms.relayed(document));
     if (this.#rooms.hasMissed(document, instance, count) || isTooLarge) events.missed(document, null);
@@ -444,7 +445,7 @@ export class RedisCluster implements Cluster {
     if (sequence > known || sequence >= since) events.committed({ log, sequence });
   }
 
-  #send(document: string, { update, sequence, people }: Outgoing): void {
+  #send(document: string, { update, sequence, attribution, people }: Outgoing): void {
     const channel = this.#channels.ofDocument(document);
     if (update !== null) {
       this.#watermark.relayed(sequence);
@@ -456,7 +457,7 @@ export class RedisCluster implements Cluster {
         sentAt: Date.now(),
       };
       this.#metrics.relays.inc();
-      void this.#tell(channel, { kind: 'updates', document, count, ...standing, update });
+      void this.#tell(channel, { kind: 'updates', document, count, ...standing, update, attribution });
     }
     if (people !== null) void this.#tellPeople(document, people);
   }

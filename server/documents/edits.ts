@@ -7,6 +7,7 @@ import { versionOf } from './content.ts';
 import { Draft } from './draft.ts';
 import type { Hold } from './hold.ts';
 import type { OpenDocument } from './open-document.ts';
+import type { Attribution } from './pending-edits.ts';
 import { checkUpdate, type UpdateLimits } from './update-check.ts';
 import type { WeighedUpdate } from './weighed-update.ts';
 
@@ -20,7 +21,11 @@ export interface EditHub {
   append(open: OpenDocument, update: Uint8Array, author: string | null): void;
   write(open: OpenDocument, update: Uint8Array, author: string | null, request?: KeyedRequest): void;
   rebuild(open: OpenDocument, error: unknown): void;
-  readonly relay: { tell(open: OpenDocument, update: Uint8Array): void };
+  readonly relay: {
+    tell(open: OpenDocument, update: Uint8Array): void;
+    tellPending(open: OpenDocument, update: Uint8Array, attribution: Attribution): void;
+    takeOver(open: OpenDocument): void;
+  };
 }
 
 /** How an edit is to be made. */
@@ -31,8 +36,14 @@ export interface EditOptions {
    * @see versionOf
    */
   readonly expects?: ((version: string) => boolean) | undefined;
+  /** What it is asked with, if that may be tried again. */
+  readonly request?: EditRequest | undefined;
+}
+
+/** A request for an edit. */
+export interface EditRequest extends Pick<RequestRecord, 'user' | 'key'> {
   /** What is recorded with the edit, given the version that the document has with it. */
-  readonly request?: ((version: string) => RequestRecord) | undefined;
+  record(version: string): RequestRecord;
 }
 
 /** What became of an edit. */
@@ -86,6 +97,7 @@ export class Edits {
     const { open } = hold;
     if (hold.isOver) await hold.committed();
     if (this.#hub.isFailing) throw new IndelibleError('database_unavailable');
+    if (options.request !== undefined && open.pending.has(options.request)) return this.#pending(hold);
     if (options.expects?.(versionOf(open.document)) === false) throw new IndelibleError('document_changed');
     const update =
       edit instanceof Uint8Array ? this.#take(open, draft, edit) : this.#change(open, draft, edit);
@@ -98,23 +110,37 @@ export class Edits {
     let [isRepeated, isLive] = [false, false];
     const onRepeated = () => {
       isRepeated = true;
-      draft.discard();
-      // People have seen it, so that it cannot be taken back.
-      if (isLive) this.#hub.write(open, update, options.user);
+      if (!isLive) draft.discard();
+      return isLive;
     };
-    const record = options.request?.(version);
+    const record = options.request?.record(version);
     this.#hub.write(open, update, options.user, record && { record, onRepeated });
-    const outcome = await isIn(hold.committed(), COMMIT_MS);
+    const isLate = (await this.#outcome(hold)) === 'late';
     const isRecorded = record !== undefined;
     if (isRepeated) return { version, isRecorded, isRepeated };
     isLive = true;
-    this.#goLive(open, draft, update, options.user);
-    if (outcome === 'late') throw new IndelibleError('commit_pending');
+    const pending = isLate ? { author: options.user, record: record ?? null } : null;
+    this.#goLive(open, draft, update, options.user, pending);
+    if (isLate) throw new IndelibleError('commit_pending');
     return { version, isRecorded, isRepeated };
   }
 
+  /** It was done here or at another instance, and was not committed in time. */
+  async #pending(hold: Hold): Promise<Edited> {
+    this.#hub.relay.takeOver(hold.open);
+    await this.#commit(hold);
+    return { version: versionOf(hold.open.document), isRecorded: true, isRepeated: true };
+  }
+
   async #commit(hold: Hold): Promise<void> {
-    if ((await isIn(hold.committed(), COMMIT_MS)) === 'late') throw new IndelibleError('commit_pending');
+    if ((await this.#outcome(hold)) === 'late') throw new IndelibleError('commit_pending');
+  }
+
+  async #outcome(hold: Hold): Promise<'done' | 'late'> {
+    const forget = hold.open.pending.mark();
+    const outcome = await isIn(hold.committed(), COMMIT_MS);
+    if (outcome === 'done') forget();
+    return outcome;
   }
 
   /** @returns the update; `null` when it brings nothing new. What waits for others fires no event, and is news. */
@@ -148,8 +174,17 @@ export class Edits {
     return weighed;
   }
 
-  /** Everybody sees it, here and at other instances. */
-  #goLive(open: OpenDocument, draft: Draft, update: Uint8Array, user: string | null): void {
+  /**
+   * Everybody sees it, here and at other instances.
+   * @param pending - of one that is not committed yet
+   */
+  #goLive(
+    open: OpenDocument,
+    draft: Draft,
+    update: Uint8Array,
+    user: string | null,
+    pending: Attribution | null,
+  ): void {
     let events = 0;
     const count = () => (events += 1);
     open.document.on('update', count);
@@ -157,8 +192,10 @@ export class Edits {
       const edit = open.weigh(update, checkUpdate(update, this.#hub.limits.update));
       const news = open.apply(edit, originOf(user));
       // Yjs takes away formatting that an edit has made redundant, in a transaction of its own, which is in no log yet.
-      if (events > 1 && news !== null) this.#hub.append(open, news, user);
-      else this.#hub.relay.tell(open, update);
+      const isFollowed = events > 1 && news !== null;
+      if (pending !== null) this.#hub.relay.tellPending(open, update, pending);
+      else if (!isFollowed) this.#hub.relay.tell(open, update);
+      if (isFollowed) this.#hub.append(open, news, user);
     } catch (error) {
       draft.discard();
       this.#hub.rebuild(open, error);

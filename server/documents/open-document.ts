@@ -4,6 +4,7 @@ import type { Durable } from './acks.ts';
 import { Broadcast, type Origin } from './broadcast.ts';
 import type { Document } from './host.ts';
 import { Presence, type PresenceLimits } from './presence.ts';
+import { PendingEdits } from './pending-edits.ts';
 import { RelayedUpdates } from './relayed-updates.ts';
 import { StateAnswers } from './state-answers.ts';
 import type { UpdateShape } from './update-check.ts';
@@ -35,6 +36,7 @@ export class OpenDocument {
   readonly answers: StateAnswers;
   /** What other instances have brought, and nobody has confirmed. */
   readonly relayed = new RelayedUpdates();
+  readonly pending = new PendingEdits();
   /** Its id in the database, where it was stored when it was opened. */
   readonly id: string | null;
   /** Number of the last update of this document in the update log; everything up to it is what the document holds. */

@@ -14,7 +14,9 @@ import { stagger } from '../lifecycle.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
 import type { CommittedUpdate } from '../storage/log-reader.ts';
+import type { KeyedRequest } from '../storage/requests.ts';
 import type { OpenDocument } from './open-document.ts';
+import type { Attribution } from './pending-edits.ts';
 import { checkUpdate, type UpdateLimits } from './update-check.ts';
 
 /** What another instance has brought is normally confirmed within milliseconds; after this time it is written here, too. */
@@ -46,7 +48,7 @@ export interface RelayHub {
   opened(name: string): OpenDocument | undefined;
   documents(): Iterable<OpenDocument>;
   /** Writes an update into the log of this instance, and tells nobody. */
-  write(open: OpenDocument, update: Uint8Array, author: string | null): void;
+  write(open: OpenDocument, update: Uint8Array, author: string | null, request?: KeyedRequest): void;
   /** What a document holds by now is acknowledged when the database has confirmed it, whoever wrote it. */
   confirm(open: OpenDocument): void;
   /** Sends the acks that are due. */
@@ -129,6 +131,16 @@ export class Relay implements ClusterEvents {
     this.#changed.add(open);
   }
 
+  /**
+   * Tells the others of an edit that people see before it is committed, and with whom it is, so that they can commit it as this instance
+   * would.
+   */
+  tellPending(open: OpenDocument, update: Uint8Array, attribution: Attribution): void {
+    open.pending.add({ ...attribution, update });
+    this.#cluster.relay(open.name, update, open.lastSequence, JSON.stringify(attribution));
+    this.#changed.add(open);
+  }
+
   /** Tells the others that rows of a document were set aside. */
   tellDamage(name: string): void {
     this.#cluster.damaged(name);
@@ -167,11 +179,16 @@ export class Relay implements ClusterEvents {
     clearTimeout(this.#takeOverTimer);
   }
 
-  updated(name: string, update: Uint8Array, position: LogPosition): void {
+  updated(name: string, update: Uint8Array, position: LogPosition, attribution = ''): void {
     const open = this.#hub.opened(name);
-    const news = open && this.#takeIn(open, update);
-    if (open === undefined || news === null || news === undefined) return;
-    open.relayed.add(position, news);
+    if (open === undefined) return;
+    const news = this.#takeIn(open, update);
+    const known = attribution === '' ? null : (JSON.parse(attribution) as Attribution);
+    if (known !== null) open.pending.add({ ...known, update });
+    // Whose it is may be told after what it is.
+    const unconfirmed = known === null ? news : update;
+    if (unconfirmed === null) return;
+    open.relayed.add(position, unconfirmed, known);
     this.#unconfirmed.add(open);
     this.#takeOverTimer ??= setTimeout(() => this.#takeOverLate(), CONFIRMED_MS);
   }
@@ -186,7 +203,9 @@ export class Relay implements ClusterEvents {
     if (purpose === 'returning') open.presence.sayAllAgain();
     const isWanted = purpose === 'joining' || purpose === 'comparing';
     if (!isWanted && !isAhead(own, theirs)) return null;
-    this.#takeOver(open, performance.now());
+    this.takeOver(open);
+    for (const { update, author, record } of isWanted ? open.pending.all() : [])
+      this.#cluster.relay(name, update, open.lastSequence, JSON.stringify({ author, record }));
     return {
       update: Y.encodeStateAsUpdate(open.document, stateVector),
       sequence: open.lastSequence,
@@ -314,14 +333,17 @@ export class Relay implements ClusterEvents {
     this.#takeOverTimer = undefined;
     // While nothing is committed here either it would be committed no sooner, and once for each instance.
     if (!this.#hub.isFailing)
-      for (const open of this.#unconfirmed) this.#takeOver(open, performance.now() - CONFIRMED_MS);
+      for (const open of this.#unconfirmed) this.takeOver(open, performance.now() - CONFIRMED_MS);
     if (this.#unconfirmed.size > 0)
       this.#takeOverTimer = setTimeout(() => this.#takeOverLate(), CONFIRMED_MS / 2);
   }
 
-  #takeOver(open: OpenDocument, since: number): void {
-    open.relayed.takeOver(since, (update) => {
-      this.#hub.write(open, update, null);
+  /** Writes what others have brought into the log of this instance, whether or not they do. */
+  takeOver(open: OpenDocument, since = performance.now()): void {
+    open.relayed.takeOver(since, (update, attribution) => {
+      const record = attribution?.record ?? undefined;
+      const request = record && { record, onRepeated: () => true };
+      this.#hub.write(open, update, attribution?.author ?? null, request);
       return open.lastSequence;
     });
   }

@@ -1,9 +1,11 @@
 import type { LogPosition } from '../cluster/cluster.ts';
+import type { Attribution } from './pending-edits.ts';
 
 interface RelayedUpdate {
   readonly number: number;
   readonly position: LogPosition;
   readonly update: Uint8Array;
+  readonly attribution: Attribution | null;
   /** Milliseconds of `performance.now()`. */
   readonly since: number;
   /** Its number in the log of this instance, once it was taken over. */
@@ -33,10 +35,17 @@ export class RelayedUpdates {
     return this.#waiting.length === 0;
   }
 
-  add(position: LogPosition, update: Uint8Array): void {
+  add(position: LogPosition, update: Uint8Array, attribution: Attribution | null = null): void {
     this.#received += 1;
     const since = performance.now();
-    this.#waiting.push({ number: this.#received, position, update, since, ownSequence: Infinity });
+    this.#waiting.push({
+      number: this.#received,
+      position,
+      update,
+      attribution,
+      since,
+      ownSequence: Infinity,
+    });
   }
 
   /** Another instance has committed up to a number. */
@@ -53,10 +62,10 @@ export class RelayedUpdates {
    * Writes those that have waited since then into the log of this instance.
    * @param append - gives an update to the log, and returns its number
    */
-  takeOver(since: number, append: (update: Uint8Array) => number): void {
+  takeOver(since: number, append: (update: Uint8Array, attribution: Attribution | null) => number): void {
     for (const relayed of this.#waiting) {
       if (relayed.ownSequence === Infinity && relayed.since <= since)
-        relayed.ownSequence = append(relayed.update);
+        relayed.ownSequence = append(relayed.update, relayed.attribution);
     }
   }
 

@@ -23,8 +23,11 @@ export interface RequestRecord {
 /** A request that is recorded with an update. */
 export interface KeyedRequest {
   readonly record: RequestRecord;
-  /** Called when another attempt is recorded under its key, and the update is not written. Must not throw. */
-  readonly onRepeated: () => void;
+  /**
+   * Called when another attempt is recorded under its key, and the update is not written; maybe again. Must not throw.
+   * @returns whether it is to be written all the same, without its request, since people have seen it
+   */
+  readonly onRepeated: () => boolean;
 }
 
 /** A request that was answered. */

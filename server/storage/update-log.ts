@@ -297,8 +297,11 @@ export class UpdateLog {
       this.#writer.write(connection, rows),
     );
     for (const document of deleted) this.#events.refused(document, new IndelibleError('document_deleted'));
-    if (repeated.length > 0) this.#events.repeated();
-    for (const { onRepeated } of repeated) onRepeated();
+    if (repeated.length === 0) return;
+    const seen = new Set(repeated.filter(({ onRepeated }) => onRepeated()));
+    if (seen.size < repeated.length) this.#events.repeated();
+    const again = rows.filter(({ request }) => request !== undefined && seen.has(request));
+    if (again.length > 0) await this.#commit(again.map(withoutRequest));
   }
 
   #settle({ rows, upTo }: Batch): void {
@@ -338,4 +341,8 @@ export class UpdateLog {
     this.#isFull = isFull;
     this.#events.full(isFull);
   }
+}
+
+function withoutRequest({ document, update, author, time }: Row): Row {
+  return { document, update, author, time };
 }

@@ -209,6 +209,22 @@ test('[O9] [O12] that something was deleted is told to all, and all tell who is 
   expect(await one.cluster.connectionsTo(DOCUMENT)).toEqual(HERE);
 });
 
+test('[N1] [N3] an update that is told with whose it is goes by itself, after those before it', async () => {
+  const [one, other] = await pair();
+  const type = typist();
+  const [first, second, third] = [type('one '), type('two '), type('three')];
+  one.cluster.relay(DOCUMENT, first, 1);
+  one.cluster.relay(DOCUMENT, second, 2, '{"author":"anna"}');
+  one.cluster.relay(DOCUMENT, third, 3);
+  const log = logOf(one);
+  expect(await other.hears('updated', 3)).toEqual([
+    [DOCUMENT, first, { log, sequence: 1 }, ''],
+    [DOCUMENT, second, { log, sequence: 2 }, '{"author":"anna"}'],
+    [DOCUMENT, third, { log, sequence: 3 }, ''],
+  ]);
+  expect(other.said.map(([event]) => event)).not.toContain('missed');
+});
+
 test('[N2] what the database of another history has committed confirms nothing here', async () => {
   const prefix = ownPrefix();
   const next = 'system/00000002';
@@ -226,7 +242,7 @@ test('[N2] what the database of another history has committed confirms nothing h
   one.cluster.revoked();
   await behind.hears('revoked');
   const told = behind.said.filter(([event]) => event === 'updated' || event === 'committed');
-  expect(told).toEqual([['updated', DOCUMENT, expect.anything(), { log, sequence: 3 }]]);
+  expect(told).toEqual([['updated', DOCUMENT, expect.anything(), { log, sequence: 3 }, '']]);
 });
 
 test('[N8] [N10] who closes is known to have left, and what concerns connections is told to all', async () => {

@@ -14,6 +14,7 @@ const MESSAGES: Message[] = [
     committed: 3,
     sentAt: Date.now(),
     update: BYTES,
+    attribution: '{}',
   },
   { kind: 'question', document: 'a', count: 0, id: 7, purpose: 2, stateVector: new Uint8Array([0]) },
   {

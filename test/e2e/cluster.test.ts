@@ -359,14 +359,16 @@ test('[N6] so is one whose instance has closed the document, while another has i
 });
 
 function channelOf({ redisPrefix = '' }: ServerOptions): string {
-  return `${redisPrefix}/2:${DOCUMENT}`;
+  return `${redisPrefix}/3:${DOCUMENT}`;
 }
 
 /** What an instance says that there is not: one of several edits. */
 function editOfAnother(count: number): Buffer {
   const edit = { document: DOCUMENT, count, life: '.0', sequence: count, committed: 0 };
   const sentAt = Date.now();
-  return Buffer.from(encodeMessage('another', { kind: 'updates', ...edit, sentAt, update: updateOf('!') }));
+  return Buffer.from(
+    encodeMessage('another', { kind: 'updates', ...edit, sentAt, update: updateOf('!'), attribution: '' }),
+  );
 }
 
 test('[N6] a message that does not arrive is missed at the next one, and at the next comparison', async () => {

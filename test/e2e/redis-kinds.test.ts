@@ -142,7 +142,7 @@ test.for([
   { timeout: 90_000 },
   async ([fault, , next]) => {
     const masters = await startRedisCluster();
-    const slot = (await masters[0].admin.call('CLUSTER', 'KEYSLOT', `${PREFIX}/2#all`)) as number;
+    const slot = (await masters[0].admin.call('CLUSTER', 'KEYSLOT', `${PREFIX}/3#all`)) as number;
     const ofHeartbeats = Math.floor((slot * masters.length) / SLOTS);
     const failing = masters[(ofHeartbeats + next) % masters.length] as Node;
     const replica = await startNode();

@@ -2,13 +2,15 @@ import { describe, expect, test, vi } from 'vitest';
 import * as Y from 'yjs';
 import { ask, at, patch, told, type Answered } from '../helpers/api.ts';
 import { connectHocuspocus, connectYWebsocket } from '../helpers/clients.ts';
+import type { ServerOptions } from '../../server/index.ts';
+import type { Database } from '../../server/storage/database.ts';
 import { textOf, typist, updateOf } from '../helpers/editor.ts';
 import { clusterOptions, startInstance } from '../helpers/instances.ts';
 import { createDatabase } from '../helpers/postgres.ts';
 import { startProxy } from '../helpers/proxy.ts';
 import { readinessBecomes } from '../helpers/readiness.ts';
 import { startServer } from '../helpers/server.ts';
-import { createStorage, openStorage } from '../helpers/storage.ts';
+import { createStorage, openMigrated, openStorage, rebuild, type Storage } from '../helpers/storage.ts';
 import { SECRET, mint } from '../helpers/tokens.ts';
 
 const NAME = 'notes/today';
@@ -332,6 +334,84 @@ describe('[U9] without the database', () => {
     await lock;
     await vi.waitFor(async () => expect(told(await append())).toBe('204'), 20_000);
     expect((await ask(url, at(NAME, '?format=text'))).text).toBe('late');
+  }, 60_000);
+});
+
+describe('[U8] an edit that was answered with 504', () => {
+  /** An instance whose commits wait, unlike those of others, until that is over. */
+  async function startWaiting(options: ServerOptions, database: Database) {
+    const [waiting, over] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    await database.queries.query(`
+      create function indelible.wait() returns trigger language plpgsql as $$ begin
+        if current_setting('test.waits', true) = 'on' then perform pg_advisory_xact_lock(1); end if;
+        return new;
+      end $$;
+      create trigger waits before insert on indelible.updates for each row execute function indelible.wait();`);
+    const lock = database.queries.transaction(async (connection) => {
+      await connection.query('select pg_advisory_xact_lock(1)');
+      waiting.resolve();
+      await over.promise;
+    });
+    await waiting.promise;
+    const databaseUrl = `${options.databaseUrl}?options=${encodeURIComponent('-c test.waits=on')}`;
+    const instance = await startInstance({ ...options, databaseUrl, shutdownMs: 0 });
+    const goOn = async () => {
+      over.resolve();
+      await lock;
+    };
+    return { ...instance, goOn };
+  }
+
+  test('[U8] [U9] is not done again at another instance, which commits it as the first would have', async () => {
+    const options = await clusterOptions({ jwtSecret: SECRET });
+    const token = await mint({ sub: 'anna' });
+    const other = await startInstance(options);
+    await ask(other.url, at(NAME), { method: 'POST', token });
+    const bob = connectYWebsocket(other.url, NAME, { token: await mint({ sub: 'bob' }) });
+    await bob.synced();
+    const database = await openStorage(options as Storage);
+    const one = await startWaiting(options, database);
+    const read = await ask(other.url, at(NAME), { token });
+    const { headers, ...asked } = keyed('k', 'once');
+    const append = (url: string) =>
+      ask(url, at(NAME), { ...asked, headers: { ...headers, 'If-Match': String(read.etag) }, token });
+    expect(told(await append(one.url))).toBe('504 commit_pending');
+    await bob.sees((doc) => textOf(doc) === 'once');
+    // Who opens the document now is told by the first one, who commits nothing.
+    const third = await startInstance(options);
+    for (const { url } of [third, other]) {
+      const again = await append(url);
+      expect([told(again), again.headers.get('idempotent-replayed')]).toEqual(['204', 'true']);
+    }
+    await one.server.close();
+    await one.goOn();
+    for (const { url } of [third, other])
+      expect((await ask(url, at(NAME, '?format=text'), { token })).text).toBe('once');
+    const { rows } = await database.queries.query<{ author: string }>(
+      'select distinct author from indelible.updates',
+    );
+    expect(rows).toEqual([{ author: 'anna' }]);
+  }, 60_000);
+
+  test('[U8] [L11] is committed all the same where somebody has recorded its key meanwhile: people have seen it', async () => {
+    const options = await clusterOptions();
+    const database = await openMigrated(options as Storage);
+    const { url, goOn, server } = await startWaiting(options, database);
+    await ask(url, at(NAME), { method: 'POST' });
+    const alice = connectYWebsocket(url, NAME, { acks: true });
+    await alice.synced();
+    expect(told(await ask(url, at(NAME), keyed('k', 'seen')))).toBe('504 commit_pending');
+    await alice.sees((doc) => textOf(doc) === 'seen');
+    await database.queries.query(
+      `insert into indelible.requests ("user", key, attempt, fingerprint, answer)
+         values ('', 'k', 'another', 'another', '{"status":204,"headers":{},"body":null}')`,
+    );
+    alice.doc.getText('content').insert(4, '!');
+    await goOn();
+    await alice.saved();
+    expect(textOf((await rebuild(database, NAME)) as Y.Doc)).toBe('seen!');
+    expect(told(await ask(url, at(NAME), keyed('k', 'seen')))).toBe('422 key_reused');
+    await server.close();
   }, 60_000);
 });
 

@@ -17,7 +17,7 @@ function recordOf(attempt: string): RequestRecord {
 }
 
 function rowOf(text: string, attempt?: string): Row {
-  const request = attempt === undefined ? undefined : { record: recordOf(attempt), onRepeated() {} };
+  const request = attempt === undefined ? undefined : { record: recordOf(attempt), onRepeated: () => false };
   return { document: NAME, update: updateOf(text), author: null, time: Date.now(), request };
 }
 
