@@ -100,6 +100,11 @@ export class Limits {
     bucket.take(bytes, now);
   }
 
+  /** Counts more bytes of a request that was counted. */
+  bytes(user: string | null, bytes: number): void {
+    this.#asking.get(user ?? '')?.bucket.takeBytes(bytes);
+  }
+
   #serve(user: string): { bucket: Bucket; release: Release } {
     const entry = this.#users.get(user) ?? { bucket: new Bucket(this.#options.user), meters: 0 };
     this.#users.set(user, entry);
@@ -168,11 +173,15 @@ class Bucket {
     this.#bytes = Math.min(bytes * BURST_SECONDS, this.#bytes + seconds * bytes);
   }
 
+  takeBytes(bytes: number): void {
+    this.#bytes -= bytes;
+  }
+
   take(bytes: number, now: number): number {
     this.#fill(now);
     const { frames, bytes: bytesPerSecond } = this.#rate;
     this.#frames -= 1;
-    this.#bytes -= bytes;
+    this.takeBytes(bytes);
     const lacking = Math.max(-this.#frames / frames, -this.#bytes / bytesPerSecond);
     return lacking > 0 ? Math.ceil(lacking * 1000) : 0;
   }

@@ -235,7 +235,6 @@ function assemble(settings: Settings, options: ServerOptions, database: Database
     callers: new Callers(access, counts, settings.limitFrameBytes),
     idempotency,
     revoke: (request) => revoker.revoke(request),
-    limitBytes: settings.limitFrameBytes,
     health,
     metrics,
     allowsOrigin,

@@ -1,4 +1,3 @@
-import type { MiddlewareHandler } from 'hono';
 import { z } from 'zod';
 import { EVERY_DOCUMENT } from '../auth/grant.ts';
 import type { RevocationRequest } from '../auth/revocations.ts';
@@ -13,12 +12,10 @@ const tags = ['Access'];
 export interface AccessRoutesOptions {
   readonly callers: Callers;
   readonly revoke: (request: RevocationRequest) => Promise<void>;
-  /** Refuses bodies that are too large. */
-  readonly body: MiddlewareHandler;
 }
 
 /** What a token allows, and taking it back. */
-export function accessRoutes(app: DescribedApp, { callers, revoke, body }: AccessRoutesOptions): void {
+export function accessRoutes(app: DescribedApp, { callers, revoke }: AccessRoutesOptions): void {
   describe(
     app,
     {
@@ -45,7 +42,7 @@ export function accessRoutes(app: DescribedApp, { callers, revoke, body }: Acces
       responses: { 204: { description: 'It is stored, and sockets of this instance are closed' } },
     },
     callers.isKnown(),
-    body,
+    callers.hasBody(),
     async (context) => {
       const request = await jsonOf(context, schemas.revocation);
       if (request.document === undefined && request.user === undefined)

@@ -1,6 +1,5 @@
 import { OpenAPIHono } from '@hono/zod-openapi';
 import type { Hono } from 'hono';
-import { bodyLimit } from 'hono/body-limit';
 import { cors } from 'hono/cors';
 import type { AllowsOrigin } from '../auth/origins.ts';
 import type { ProgramDocuments } from '../documents/program-documents.ts';
@@ -22,9 +21,7 @@ import type { Metrics } from '../metrics.ts';
 /** How long a browser may remember that it may ask, in seconds. */
 const CORS_SERVES_SECONDS = 600;
 
-export interface AppOptions extends Omit<AccessRoutesOptions & ChangeRoutesOptions, 'body'> {
-  /** Largest body. */
-  readonly limitBytes: number;
+export interface AppOptions extends AccessRoutesOptions, ChangeRoutesOptions {
   readonly documents: ProgramDocuments;
   readonly health: HealthSource;
   /** The key of tokens that are given to anybody; `null` unless that is meant. */
@@ -53,14 +50,8 @@ export function createApp(options: AppOptions): Pick<Hono, 'fetch'> {
     }),
   );
   readRoutes(app, documents, callers);
-  const body = bodyLimit({
-    maxSize: options.limitBytes,
-    onError: () => {
-      throw new IndelibleError('body_too_large');
-    },
-  });
-  changeRoutes(app, { ...options, body });
-  accessRoutes(app, { ...options, body });
+  changeRoutes(app, options);
+  accessRoutes(app, options);
   refuseOtherMethods(app);
   openapiRoutes(app);
   if (devTokens !== null) app.route('/', devTokenRoutes(devTokens));

@@ -1,10 +1,12 @@
 import type { Context } from 'hono';
+import { bodyLimit } from 'hono/body-limit';
+import { every } from 'hono/combine';
 import { createMiddleware } from 'hono/factory';
 import type { Access } from '../auth/access.ts';
-import { EVERY_DOCUMENT, includes, type AccessLevel, type Grant } from '../auth/grant.ts';
+import { EVERY_DOCUMENT, NotThisDocument, includes, type AccessLevel, type Grant } from '../auth/grant.ts';
 import { documentNameOf } from '../auth/names.ts';
 import { bearerOf } from '../auth/tokens.ts';
-import { IndelibleError, type ErrorCode } from '../errors.ts';
+import { IndelibleError } from '../errors.ts';
 import type { Limits } from '../limits.ts';
 
 /** What a request is about, and who makes it. */
@@ -38,9 +40,9 @@ export class Callers {
       const name = documentNameOf(nameSegmentOf(context.req.url));
       if (name === null) throw new IndelibleError('bad_name');
       const { user, access } = await this.demand(context, name, needed);
-      this.#count(context, user);
       context.set('name', name);
       context.set('user', user);
+      this.#count(context, saidLengthOf(context) ?? 0);
       context.set('access', access);
       await next();
     });
@@ -49,11 +51,40 @@ export class Callers {
   /** Lets everybody through who has a token that is valid, whatever it allows. */
   isKnown() {
     return createMiddleware<CallerEnv>(async (context, next) => {
-      const grant = await this.#grantFor(context, EVERY_DOCUMENT, ['forbidden']);
-      // Of a token that does not allow everything no more is known than what it is.
-      this.#count(context, grant === null ? tokenOf(context) : grant.user);
+      context.set('user', await this.#userOf(context));
+      this.#count(context, saidLengthOf(context) ?? 0);
       await next();
     });
+  }
+
+  /** Reads a body, unless it is too large; to come after {@link may} or {@link isKnown}. */
+  hasBody() {
+    const limit = bodyLimit({
+      maxSize: this.#limitBytes,
+      onError: () => {
+        throw new IndelibleError('body_too_large');
+      },
+    });
+    return every(
+      limit,
+      createMiddleware<CallerEnv>(async (context, next) => {
+        // One that comes in pieces shows its length when it is there. It is no request of its own.
+        if (saidLengthOf(context) === null && context.req.raw.body !== null)
+          this.#limits.bytes(context.get('user'), (await context.req.arrayBuffer()).byteLength);
+        await next();
+      }),
+    );
+  }
+
+  async #userOf(context: Context): Promise<string | null> {
+    try {
+      return (await this.#access.decide({ document: EVERY_DOCUMENT, token: tokenOf(context) })).user;
+    } catch (error) {
+      if (error instanceof NotThisDocument) return error.user;
+      // Of who is refused by a program no more is known than the token.
+      if (error instanceof IndelibleError && error.code === 'forbidden') return tokenOf(context);
+      throw error;
+    }
   }
 
   /**
@@ -68,23 +99,26 @@ export class Callers {
 
   /** @throws {@link IndelibleError} when the token is not valid */
   async mayRead(context: Context, name: string): Promise<boolean> {
-    return (await this.#grantFor(context, name, ['forbidden', 'revoked'])) !== null;
-  }
-
-  async #grantFor(context: Context, name: string, refusals: readonly ErrorCode[]): Promise<Grant | null> {
     try {
-      return await this.#access.decide({ document: name, token: tokenOf(context) });
+      await this.#access.decide({ document: name, token: tokenOf(context) });
+      return true;
     } catch (error) {
-      if (error instanceof IndelibleError && refusals.includes(error.code)) return null;
+      if (error instanceof IndelibleError && (error.code === 'forbidden' || error.code === 'revoked'))
+        return false;
       throw error;
     }
   }
 
-  /** What a body is said to have, but for what is refused without being read. */
-  #count(context: Context, user: string | null): void {
-    const bytes = Number(context.req.header('content-length') ?? 0) || 0;
-    this.#limits.request(user, Math.min(Math.max(bytes, 0), this.#limitBytes));
+  /** @param bytes - what a body is said to have, of which no more is read than the limit */
+  #count(context: Context<CallerEnv>, bytes: number): void {
+    this.#limits.request(context.get('user'), Math.min(bytes, this.#limitBytes));
   }
+}
+
+/** What a body is said to have, in bytes; `null` when that is not said. */
+function saidLengthOf(context: Context): number | null {
+  const length = context.req.header('content-length');
+  return length === undefined ? null : Math.max(Number(length) || 0, 0);
 }
 
 function tokenOf(context: Context): string | null {

@@ -1,4 +1,6 @@
-import type { Context, MiddlewareHandler } from 'hono';
+import type { Context } from 'hono';
+import { every } from 'hono/combine';
+import { createMiddleware } from 'hono/factory';
 import type * as Y from 'yjs';
 import { z } from 'zod';
 import { operate } from '../documents/operations.ts';
@@ -22,17 +24,24 @@ const key = {
 const tags = ['Documents'];
 const NO_CONTENT: StoredAnswer = { status: 204, headers: {}, body: null };
 
+/** Of all that changes documents PATCH alone can tell at the moment of its change what version there is. */
+const refuseConditions = createMiddleware(async (context, next) => {
+  if (context.req.header('if-match') !== undefined)
+    throw new IndelibleError('bad_request', 'If-Match is for PATCH');
+  await next();
+});
+
 export interface ChangeRoutesOptions {
   readonly documents: ProgramDocuments;
   readonly callers: Callers;
   readonly idempotency: Idempotency;
-  /** Refuses bodies that are too large. */
-  readonly body: MiddlewareHandler;
 }
 
 /** What can be done to documents. */
 export function changeRoutes(app: DescribedApp, options: ChangeRoutesOptions): void {
-  const { documents, callers, idempotency, body } = options;
+  const { documents, callers, idempotency } = options;
+  const body = callers.hasBody();
+  const unconditional = every(refuseConditions, body);
   describe(
     app,
     {
@@ -51,7 +60,7 @@ export function changeRoutes(app: DescribedApp, options: ChangeRoutesOptions): v
       responses: { 201: json('It is created', schemas.created), 409: { description: 'There is one' } },
     },
     callers.may('write'),
-    body,
+    unconditional,
     (context) => idempotency.answer(context, (attempt) => create(context, documents, attempt)),
   );
   describe(
@@ -91,7 +100,7 @@ export function changeRoutes(app: DescribedApp, options: ChangeRoutesOptions): v
       responses: { 204: { description: 'It is deleted' } },
     },
     callers.may('admin'),
-    body,
+    unconditional,
     (context) =>
       idempotency.answer(context, async (attempt) => {
         await documents.delete(context.get('name'), { request: attempt?.record(NO_CONTENT) });
@@ -113,7 +122,7 @@ export function changeRoutes(app: DescribedApp, options: ChangeRoutesOptions): v
         responses: { 204: { description: 'It is done' } },
       },
       callers.may('admin'),
-      body,
+      unconditional,
       (context) =>
         idempotency.answer(context, async (attempt) => {
           await documents[word](context.get('name'), { request: attempt?.record(NO_CONTENT) });
@@ -135,7 +144,7 @@ export function changeRoutes(app: DescribedApp, options: ChangeRoutesOptions): v
       responses: { 201: json('It is created', schemas.created) },
     },
     callers.may('read'),
-    body,
+    unconditional,
     (context) =>
       idempotency.answer(context, async (attempt) => {
         const to = await targetOf(context, callers, 'write');
@@ -161,7 +170,7 @@ export function changeRoutes(app: DescribedApp, options: ChangeRoutesOptions): v
       responses: { 204: { description: 'It is done' } },
     },
     callers.may('admin'),
-    body,
+    unconditional,
     (context) =>
       idempotency.answer(context, async (attempt) => {
         const to = await targetOf(context, callers, 'admin');

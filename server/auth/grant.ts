@@ -16,6 +16,17 @@ export function includes(access: AccessLevel, needed: AccessLevel): boolean {
  */
 export const EVERY_DOCUMENT = Array.from({ length: 64 }, () => '*').join('/');
 
+/** The token is valid, and does not allow this document. */
+export class NotThisDocument extends IndelibleError {
+  readonly user: string;
+
+  /** @param user - whose token it is */
+  constructor(user: string) {
+    super('forbidden');
+    this.user = user;
+  }
+}
+
 /** Who somebody is and what they may do with one document. */
 export interface Grant {
   /** The `sub` of the token; recorded with every update. `null` when nobody was asked. */

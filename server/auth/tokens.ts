@@ -2,7 +2,7 @@ import { SignJWT, errors, jwtVerify, type JWTPayload, type JWTVerifyOptions } fr
 import { z } from 'zod';
 import { IndelibleError, messageOf } from '../errors.ts';
 import type { Log } from '../log.ts';
-import { ACCESS, accessTo, type AccessLevel, type Authorize } from './grant.ts';
+import { ACCESS, NotThisDocument, accessTo, type AccessLevel, type Authorize } from './grant.ts';
 import { isUserId } from './names.ts';
 import { PublishedKeys } from './published-keys.ts';
 
@@ -55,7 +55,7 @@ export function authorizeByToken(options: TokenOptions, log: Log): Authorize {
     if (token === null || token === '') throw new IndelibleError('unauthorized', 'no token');
     const { sub, access: patterns, exp, iat } = await readClaims(verify, token);
     const access = accessTo(document, patterns);
-    if (access === null) throw new IndelibleError('forbidden');
+    if (access === null) throw new NotThisDocument(sub);
     return { user: sub, access, expiresAt: endOf(exp), issuedAt: (iat ?? 0) * 1000 };
   };
 }

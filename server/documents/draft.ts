@@ -51,10 +51,23 @@ export class Draft {
 
   /**
    * Makes a change in one transaction.
+   * @param work - may be called again, with another copy
    * @returns the update; `null` when nothing has changed
    * @throws what `work` throws; the copy is let go then
    */
   change(work: (doc: Y.Doc) => void): Uint8Array | null {
+    const isNew = this.#copy === undefined;
+    try {
+      return this.#change(work);
+    } catch (error) {
+      // A blank root of this copy still is what the change before took it for; of the document it may be anything.
+      const isWrongType = error instanceof IndelibleError && error.code === 'wrong_type';
+      if (isNew || !isWrongType) throw error;
+      return this.#change(work);
+    }
+  }
+
+  #change(work: (doc: Y.Doc) => void): Uint8Array | null {
     const { doc } = this;
     const updates: Uint8Array[] = [];
     const keep = (update: Uint8Array) => updates.push(update);

@@ -7,6 +7,7 @@ import { versionOf } from './content.ts';
 import { Draft } from './draft.ts';
 import type { Hold } from './hold.ts';
 import type { OpenDocument } from './open-document.ts';
+import { isUnknownPosition } from './operations.ts';
 import type { Attribution } from './pending-edits.ts';
 import { checkUpdate, type UpdateLimits } from './update-check.ts';
 import type { WeighedUpdate } from './weighed-update.ts';
@@ -25,6 +26,7 @@ export interface EditHub {
     tell(open: OpenDocument, update: Uint8Array): void;
     tellPending(open: OpenDocument, update: Uint8Array, attribution: Attribution): void;
     takeOver(open: OpenDocument): void;
+    refresh(open: OpenDocument): Promise<void>;
   };
 }
 
@@ -41,7 +43,7 @@ export interface EditOptions {
 }
 
 /** A request for an edit. */
-export interface EditRequest extends Pick<RequestRecord, 'user' | 'key'> {
+interface EditRequest extends Pick<RequestRecord, 'user' | 'key'> {
   /** What is recorded with the edit, given the version that the document has with it. */
   record(version: string): RequestRecord;
 }
@@ -98,9 +100,7 @@ export class Edits {
     if (hold.isOver) await hold.committed();
     if (this.#hub.isFailing) throw new IndelibleError('database_unavailable');
     if (options.request !== undefined && open.pending.has(options.request)) return this.#pending(hold);
-    if (options.expects?.(versionOf(open.document)) === false) throw new IndelibleError('document_changed');
-    const update =
-      edit instanceof Uint8Array ? this.#take(open, draft, edit) : this.#change(open, draft, edit);
+    const update = await this.#prepare(hold, draft, edit, options);
     const version = versionOf(draft.doc);
     if (update === null) {
       // It is said to be committed, and may be what somebody else has just done.
@@ -125,6 +125,29 @@ export class Edits {
     return { version, isRecorded, isRepeated };
   }
 
+  /** @returns the update; `null` when it brings nothing new */
+  async #prepare(
+    hold: Hold,
+    draft: Draft,
+    edit: ((doc: Y.Doc) => void) | Uint8Array,
+    { expects }: EditOptions,
+  ): Promise<Uint8Array | null> {
+    const { open } = hold;
+    const prepare = () => {
+      if (expects?.(versionOf(open.document)) === false) throw new IndelibleError('document_changed');
+      return edit instanceof Uint8Array ? this.#take(open, draft, edit) : this.#change(open, draft, edit);
+    };
+    try {
+      return prepare();
+    } catch (error) {
+      if (!isUnknownPosition(error)) throw error;
+      // What another instance has told a position in may be on its way.
+      await this.#hub.relay.refresh(open);
+      if (hold.isOver) await hold.committed();
+      return prepare();
+    }
+  }
+
   /** It was done here or at another instance, and was not committed in time. */
   async #pending(hold: Hold): Promise<Edited> {
     this.#hub.relay.takeOver(hold.open);
@@ -143,7 +166,7 @@ export class Edits {
     return outcome;
   }
 
-  /** @returns the update; `null` when it brings nothing new. What waits for others fires no event, and is news. */
+  /** What waits for others fires no event, and is news. */
   #take(open: OpenDocument, draft: Draft, bytes: Uint8Array): Uint8Array | null {
     // What something else hides that has its clocks is logged all the same.
     if (!this.#weigh(open, bytes).isClaimed && open.contains(bytes)) return null;
@@ -155,7 +178,6 @@ export class Edits {
     return bytes;
   }
 
-  /** @returns the update; `null` when nothing has changed */
   #change(open: OpenDocument, draft: Draft, edit: (doc: Y.Doc) => void): Uint8Array | null {
     const update = draft.change(edit);
     try {

@@ -111,10 +111,17 @@ export function operate(doc: Y.Doc, operations: readonly Operation[]): void {
         refuseTooMuch(length - before.length, structs - before.structs);
       } catch (error) {
         if (!(error instanceof IndelibleError)) throw error;
-        throw new IndelibleError(error.code, `operation ${number}: ${error.detail ?? error.message}`);
+        throw new IndelibleError(error.code, `operation ${number}: ${error.detail ?? error.message}`, {
+          cause: error,
+        });
       }
     }
   });
+}
+
+/** Whether operations could not be done since a relative position is none of what is there. */
+export function isUnknownPosition(error: unknown): boolean {
+  return error instanceof IndelibleError && error.cause instanceof UnknownPosition;
 }
 
 /** What there is of whoever changes the document here. */
@@ -284,10 +291,16 @@ function positionIn(sequence: Y.Text | Y.Array<unknown>, at: At, doc: Y.Doc): nu
   return position;
 }
 
+/** A relative position is at something that is not there, or not yet. */
+class UnknownPosition extends IndelibleError {
+  constructor() {
+    super('bad_operation', 'the relative position is none of what is there');
+  }
+}
+
 function absoluteIn(sequence: Container, relative: string, doc: Y.Doc): number {
   const position = readPosition(relative, doc);
-  if (position?.type !== sequence)
-    throw new IndelibleError('bad_operation', 'the relative position is none of what is there');
+  if (position?.type !== sequence) throw new UnknownPosition();
   return position.index;
 }
 

@@ -101,6 +101,11 @@ export class Relay implements ClusterEvents {
     this.#compared(open);
   }
 
+  /** Resolves when a document that is open has what the others have told by now, or they take too long. */
+  async refresh(open: OpenDocument): Promise<void> {
+    await this.#ask(open, 'comparing');
+  }
+
   /** Hears no more of a document. */
   leave(name: string, open: OpenDocument | undefined): void {
     this.#cluster.leave(name);

@@ -3,6 +3,7 @@ import { IndelibleError, messageOf } from '../errors.ts';
 import { repeat } from '../lifecycle.ts';
 import type { Log } from '../log.ts';
 import type { RequestRecord } from '../storage/requests.ts';
+import { OutcomeUnknown, isTransient } from '../storage/sql-errors.ts';
 import type { Tombstones } from '../storage/tombstones.ts';
 
 /** What other instances have deleted is known here after this time at most, though nobody has told. */
@@ -72,10 +73,18 @@ export class Remover {
     this.#hub.renamed(to);
   }
 
-  /** @throws {@link IndelibleError} `document_missing`; `database_unavailable`, and then it is deleted at most */
+  /** @throws {@link IndelibleError} `document_missing`; {@link OutcomeUnknown} when it may be deleted, and not erased */
   async erase(name: string, request?: RequestRecord): Promise<void> {
-    await this.#delete(name);
-    if (!(await this.#tombstones.erase(name, request))) throw new IndelibleError('document_missing');
+    const isDeleted = await this.#delete(name);
+    if (!(await this.#erase(name, request, isDeleted))) throw new IndelibleError('document_missing');
+  }
+
+  async #erase(name: string, request: RequestRecord | undefined, isDeleted: boolean): Promise<boolean> {
+    try {
+      return await this.#tombstones.erase(name, request);
+    } catch (error) {
+      throw isDeleted && isTransient(error) ? new OutcomeUnknown(error) : error;
+    }
   }
 
   /** Reads what other instances have deleted; an error is logged, since it is read again. */

@@ -2,6 +2,7 @@ import { Pool, type PoolClient, type PoolConfig, type QueryResult, type QueryRes
 import type { Log } from '../log.ts';
 import { DatabaseConnection } from './database-connection.ts';
 import type { History } from './history.ts';
+import { OutcomeUnknown, isTransient } from './sql-errors.ts';
 
 /** A connection attempt that takes longer has met a frozen or unreachable server. */
 const CONNECT_TIMEOUT_MS = 5_000;
@@ -51,14 +52,23 @@ export class DatabasePool {
     return this.use((connection) => connection.query<Row>(text, values));
   }
 
-  /** Runs `work` in one transaction, as {@link use} does; rolled back if it throws. */
-  transaction<T>(work: (connection: DatabaseConnection) => Promise<T>): Promise<T> {
-    return this.use(async (connection) => {
-      await connection.query('begin');
-      const result = await work(connection);
-      await connection.query('commit');
-      return result;
-    });
+  /**
+   * Runs `work` in one transaction, as {@link use} does; rolled back if it throws.
+   * @throws also {@link OutcomeUnknown}
+   */
+  async transaction<T>(work: (connection: DatabaseConnection) => Promise<T>): Promise<T> {
+    let isCommitting = false;
+    try {
+      return await this.use(async (connection) => {
+        await connection.query('begin');
+        const result = await work(connection);
+        isCommitting = true;
+        await connection.query('commit');
+        return result;
+      });
+    } catch (error) {
+      throw isCommitting && isTransient(error) ? new OutcomeUnknown(error) : error;
+    }
   }
 
   /**

@@ -18,7 +18,7 @@ export class DocumentIndex {
   async statistics(name: string): Promise<DocumentStatistics | null> {
     const { rows } = await this.#pool.query<DocumentStatistics>(
       `select ${millisecondsOf('d.created_at')} as "createdAt",
-           ${millisecondsOf('coalesce(u.last, s.created_at)')} as "lastEditAt",
+           ${millisecondsOf('coalesce(greatest(u.last, s.last_edit_at), s.created_at)')} as "lastEditAt",
            u.rows, u."rowBytes", u."setAside",
            coalesce(octet_length(s.state), 0) as "snapshotBytes", ${millisecondsOf('s.created_at')} as "snapshotAt"
          from indelible.documents d left join indelible.snapshots s on s.document = d.id, lateral (

@@ -3,8 +3,8 @@ export interface DocumentStatistics {
   /** Milliseconds since 1970. */
   readonly createdAt: number;
   /**
-   * When the last edit was committed, milliseconds since 1970; where the snapshot holds it, when that was written; `null` when there is
-   * none.
+   * When the last edit was made, milliseconds since 1970; where a snapshot holds it that an older server has written, when that was;
+   * `null` when there is none.
    */
   readonly lastEditAt: number | null;
   /** Updates that no snapshot holds yet. */

@@ -308,10 +308,12 @@ async function replaceSnapshot(
   );
   if (rows[0]?.version !== stored.version || rows[0].isSetAside) return false;
   await connection.query(
-    `insert into indelible.snapshots (document, checksum, state) values ($1, $2, $3)
+    `insert into indelible.snapshots (document, checksum, state, last_edit_at)
+       select $1, $3, $4, max(created_at) from indelible.updates where document = $1 and id = any($2::bigint[])
      on conflict (document) do update
-       set created_at = now(), checksum = excluded.checksum, state = excluded.state`,
-    [stored.id, checksumOf(state), state],
+       set created_at = now(), checksum = excluded.checksum, state = excluded.state,
+         last_edit_at = greatest(snapshots.last_edit_at, excluded.last_edit_at)`,
+    [...merged, checksumOf(state), state],
   );
   failpoint('fold.replaced');
   await connection.query(

@@ -21,12 +21,14 @@ export class RevocationStore {
 
   /** Stores a revocation as of now. */
   async save(document: string | null, user: string | null): Promise<StoredRevocation> {
-    const { rows } = await this.#pool.query<StoredRevocation>(
-      `insert into indelible.revocations (document, "user", revoked_at) values ($1, $2, clock_timestamp())
-         on conflict (document, "user") do update
-           set revoked_at = greatest(revocations.revoked_at, excluded.revoked_at)
-         returning ${COLUMNS}`,
-      [document, user],
+    const { rows } = await this.#pool.transaction((connection) =>
+      connection.query<StoredRevocation>(
+        `insert into indelible.revocations (document, "user", revoked_at) values ($1, $2, clock_timestamp())
+           on conflict (document, "user") do update
+             set revoked_at = greatest(revocations.revoked_at, excluded.revoked_at)
+           returning ${COLUMNS}`,
+        [document, user],
+      ),
     );
     return rows[0] as StoredRevocation;
   }

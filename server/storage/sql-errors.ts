@@ -16,13 +16,24 @@ export function isTransient(error: unknown): boolean {
   return error instanceof Error && !(error instanceof TypeError || error instanceof RangeError);
 }
 
-/** @throws {@link IndelibleError} `database_unavailable` when the database is away */
+/** The database has not answered whether it has committed something. */
+export class OutcomeUnknown extends Error {
+  constructor(cause: unknown) {
+    super(`it is not known whether it is done: ${messageOf(cause)}`, { cause });
+  }
+}
+
+/**
+ * @throws {@link IndelibleError} `database_unavailable` when the database is away, so that nothing is changed; `outcome_unknown` when it
+ * fell silent while it did that
+ */
 export async function orUnavailable<T>(work: Promise<T>): Promise<T> {
   try {
     return await work;
   } catch (error) {
     if (error instanceof IndelibleError || !isTransient(error)) throw error;
-    throw new IndelibleError('database_unavailable', undefined, { cause: error });
+    const code = error instanceof OutcomeUnknown ? 'outcome_unknown' : 'database_unavailable';
+    throw new IndelibleError(code, undefined, { cause: error });
   }
 }
 

@@ -1,16 +1,15 @@
-import { describe, expect, test, vi } from 'vitest';
+import { toBase64 } from 'lib0/buffer';
+import { describe, expect, inject, test, vi } from 'vitest';
 import * as Y from 'yjs';
 import { ask, at, patch, told, type Answered } from '../helpers/api.ts';
 import { connectHocuspocus, connectYWebsocket } from '../helpers/clients.ts';
-import type { ServerOptions } from '../../server/index.ts';
-import type { Database } from '../../server/storage/database.ts';
 import { textOf, typist, updateOf } from '../helpers/editor.ts';
 import { clusterOptions, startInstance } from '../helpers/instances.ts';
 import { createDatabase } from '../helpers/postgres.ts';
 import { startProxy } from '../helpers/proxy.ts';
 import { readinessBecomes } from '../helpers/readiness.ts';
 import { startServer } from '../helpers/server.ts';
-import { createStorage, openMigrated, openStorage, rebuild, type Storage } from '../helpers/storage.ts';
+import { createStorage, openStorage } from '../helpers/storage.ts';
 import { SECRET, mint } from '../helpers/tokens.ts';
 
 const NAME = 'notes/today';
@@ -111,6 +110,17 @@ test('[U5] operations are done all or none', async () => {
   expect(updates).toHaveBeenCalledTimes(1);
 });
 
+test('[U5] a blank root is of no type, whatever the change before has made of it', async () => {
+  const { url } = await startServer();
+  await ask(url, at(NAME), { method: 'POST' });
+  const change = async (operation: object) => told(await ask(url, at(NAME), patch(operation)));
+  expect(await change({ op: 'append', root: 'it', text: 'text' })).toBe('204');
+  expect(await change({ op: 'set', root: 'it', key: 'a', value: 1 })).toBe('409 wrong_type');
+  expect(await change({ op: 'set', root: 'it', text: '' })).toBe('204');
+  expect(await change({ op: 'set', root: 'it', key: 'a', value: 1 })).toBe('204');
+  expect((await ask(url, at(NAME, '?root=it'))).json).toEqual({ a: 1 });
+});
+
 test('[U5] an update is a change, too', async () => {
   const { url } = await startServer();
   const anna = typist();
@@ -170,6 +180,32 @@ test('[U6] what is inserted at a relative position lands where it was meant, tho
     'relative=-1',
   ])
     expect((await ask(url, at(NAME, `?${query}`))).status, query).toBeGreaterThanOrEqual(400);
+});
+
+test('[U6] a relative position of one instance is known at another, though the edit that it is in is on its way', async () => {
+  const options = await clusterOptions();
+  const one = await startInstance(options);
+  const line = await startProxy(inject('redisUrl'));
+  const other = await startInstance({ ...options, redisUrl: [line.url] });
+  await ask(one.url, at(NAME), { method: 'POST' });
+  const [alice, bob] = [connectYWebsocket(one.url, NAME, { acks: true }), connectYWebsocket(other.url, NAME)];
+  await bob.synced();
+  await alice.synced();
+  line.slow({ delayMs: 200 });
+  alice.doc.getText('content').insert(0, 'one two');
+  await alice.saved();
+  const position = (await ask(one.url, at(NAME, '?relative=4'))).headers.get('relative-positions');
+  const insert = patch({ op: 'insert', at: { relative: position }, text: 'and ' });
+  expect(told(await ask(other.url, at(NAME), insert))).toBe('204');
+  expect((await ask(other.url, at(NAME, '?format=text'))).text).toBe('one and two');
+  // Nobody has one of somebody who is not there.
+  const stranger = new Y.Doc();
+  stranger.getText('content').insert(0, 'text');
+  const relative = toBase64(
+    Y.encodeRelativePosition(Y.createRelativePositionFromTypeIndex(stranger.getText('content'), 1)),
+  );
+  const lost = patch({ op: 'insert', at: { relative }, text: 'x' });
+  expect(told(await ask(other.url, at(NAME), lost))).toBe('422 bad_operation');
 });
 
 test('[U6] setting a text leaves cursors, and what others type meanwhile, where they are', async () => {
@@ -334,84 +370,6 @@ describe('[U9] without the database', () => {
     await lock;
     await vi.waitFor(async () => expect(told(await append())).toBe('204'), 20_000);
     expect((await ask(url, at(NAME, '?format=text'))).text).toBe('late');
-  }, 60_000);
-});
-
-describe('[U8] an edit that was answered with 504', () => {
-  /** An instance whose commits wait, unlike those of others, until that is over. */
-  async function startWaiting(options: ServerOptions, database: Database) {
-    const [waiting, over] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
-    await database.queries.query(`
-      create function indelible.wait() returns trigger language plpgsql as $$ begin
-        if current_setting('test.waits', true) = 'on' then perform pg_advisory_xact_lock(1); end if;
-        return new;
-      end $$;
-      create trigger waits before insert on indelible.updates for each row execute function indelible.wait();`);
-    const lock = database.queries.transaction(async (connection) => {
-      await connection.query('select pg_advisory_xact_lock(1)');
-      waiting.resolve();
-      await over.promise;
-    });
-    await waiting.promise;
-    const databaseUrl = `${options.databaseUrl}?options=${encodeURIComponent('-c test.waits=on')}`;
-    const instance = await startInstance({ ...options, databaseUrl, shutdownMs: 0 });
-    const goOn = async () => {
-      over.resolve();
-      await lock;
-    };
-    return { ...instance, goOn };
-  }
-
-  test('[U8] [U9] is not done again at another instance, which commits it as the first would have', async () => {
-    const options = await clusterOptions({ jwtSecret: SECRET });
-    const token = await mint({ sub: 'anna' });
-    const other = await startInstance(options);
-    await ask(other.url, at(NAME), { method: 'POST', token });
-    const bob = connectYWebsocket(other.url, NAME, { token: await mint({ sub: 'bob' }) });
-    await bob.synced();
-    const database = await openStorage(options as Storage);
-    const one = await startWaiting(options, database);
-    const read = await ask(other.url, at(NAME), { token });
-    const { headers, ...asked } = keyed('k', 'once');
-    const append = (url: string) =>
-      ask(url, at(NAME), { ...asked, headers: { ...headers, 'If-Match': String(read.etag) }, token });
-    expect(told(await append(one.url))).toBe('504 commit_pending');
-    await bob.sees((doc) => textOf(doc) === 'once');
-    // Who opens the document now is told by the first one, who commits nothing.
-    const third = await startInstance(options);
-    for (const { url } of [third, other]) {
-      const again = await append(url);
-      expect([told(again), again.headers.get('idempotent-replayed')]).toEqual(['204', 'true']);
-    }
-    await one.server.close();
-    await one.goOn();
-    for (const { url } of [third, other])
-      expect((await ask(url, at(NAME, '?format=text'), { token })).text).toBe('once');
-    const { rows } = await database.queries.query<{ author: string }>(
-      'select distinct author from indelible.updates',
-    );
-    expect(rows).toEqual([{ author: 'anna' }]);
-  }, 60_000);
-
-  test('[U8] [L11] is committed all the same where somebody has recorded its key meanwhile: people have seen it', async () => {
-    const options = await clusterOptions();
-    const database = await openMigrated(options as Storage);
-    const { url, goOn, server } = await startWaiting(options, database);
-    await ask(url, at(NAME), { method: 'POST' });
-    const alice = connectYWebsocket(url, NAME, { acks: true });
-    await alice.synced();
-    expect(told(await ask(url, at(NAME), keyed('k', 'seen')))).toBe('504 commit_pending');
-    await alice.sees((doc) => textOf(doc) === 'seen');
-    await database.queries.query(
-      `insert into indelible.requests ("user", key, attempt, fingerprint, answer)
-         values ('', 'k', 'another', 'another', '{"status":204,"headers":{},"body":null}')`,
-    );
-    alice.doc.getText('content').insert(4, '!');
-    await goOn();
-    await alice.saved();
-    expect(textOf((await rebuild(database, NAME)) as Y.Doc)).toBe('seen!');
-    expect(told(await ask(url, at(NAME), keyed('k', 'seen')))).toBe('422 key_reused');
-    await server.close();
   }, 60_000);
 });
 

@@ -3,7 +3,7 @@ import { beforeAll, describe, expect, test, vi } from 'vitest';
 import { describeErrors } from '../../server/errors.ts';
 import { ask, at, patch, told, type Asked } from '../helpers/api.ts';
 import { connectYWebsocket } from '../helpers/clients.ts';
-import { typist, updateOf } from '../helpers/editor.ts';
+import { joinAs, typist, updateOf } from '../helpers/editor.ts';
 import { startServer, type TestServer } from '../helpers/server.ts';
 import { createStorage, openStorage } from '../helpers/storage.ts';
 import { SECRET, mint } from '../helpers/tokens.ts';
@@ -318,6 +318,65 @@ test('[U13] requests count for the rates of their user', async () => {
   const refused = await ask(url, at(NAME), { token });
   expect([told(refused), refused.headers.get('retry-after')]).toEqual(['429 too_many_requests', '1']);
   expect((await ask(url, at(NAME), { token: other })).status).toBe(200);
+});
+
+test('[U13] bytes count, also of a body whose length is not said, and of what is wrong', async () => {
+  const { url } = await startServer({ jwtSecret: SECRET, limitUserBytes: 4_000 });
+  const send = async (isSaid: boolean, token: string) => {
+    const body = new Blob(['x'.repeat(15_000)]);
+    const response = await fetch(`${url}/api${at(NAME)}`, {
+      method: 'POST',
+      headers: { Authorization: `Bearer ${token}`, 'Content-Type': 'application/json' },
+      // A stream goes in pieces.
+      body: isSaid ? body : body.stream(),
+      duplex: 'half',
+    } as RequestInit);
+    await response.text();
+    return response.status;
+  };
+  for (const [isSaid, sub] of [
+    [true, 'anna'],
+    [false, 'bob'],
+  ] as const) {
+    const token = await mint({ sub });
+    const statuses: number[] = [];
+    for (let request = 0; request < 4; request += 1) statuses.push(await send(isSaid, token));
+    // What comes in ten seconds may come at once, and what is over that when it has come.
+    expect(statuses, sub).toEqual([400, 400, 400, 429]);
+  }
+});
+
+test('[U13] a user has one allowance, for sockets, lists and every token', async () => {
+  const { url, server } = await startServer({ jwtSecret: SECRET, limitUserFrames: 2 });
+  await server.documents.create(NAME);
+  const [some, others] = [
+    await mint({ access: { 'notes/*': 'write' } }),
+    await mint({ access: { 'x/*': 'read' } }),
+  ];
+  const anna = await joinAs('y-websocket', url, NAME, some);
+  for (let edit = 0; edit < 10; edit += 1) anna.type(`${edit} `);
+  await vi.waitFor(() => expect(anna.acks()).toHaveLength(10));
+  const statuses: number[] = [];
+  for (let request = 0; request < 12; request += 1)
+    statuses.push((await ask(url, '/documents', { token: request % 2 === 0 ? some : others })).status);
+  expect([statuses[0], statuses.at(-1)]).toEqual([200, 429]);
+  expect((await ask(url, '/documents', { token: await mint({ sub: 'bob', access: {} }) })).status).toBe(200);
+});
+
+test('[U11] If-Match is refused where it would not be heeded', async () => {
+  const { url } = await startServer();
+  await ask(url, at(NAME), { method: 'POST', body: { content: 'text' } });
+  const { etag } = await ask(url, at(NAME));
+  const headers = { 'If-Match': String(etag) };
+  for (const [method, path] of [
+    ['POST', at('new')],
+    ['DELETE', at(NAME)],
+    ...['restore', 'erase', 'duplicate', 'rename'].map((word) => ['POST', at(NAME, `/${word}`)] as const),
+  ] as const)
+    expect(told(await ask(url, path, { method, headers, body: { to: 'new' } })), path).toBe(
+      '400 bad_request',
+    );
+  expect((await ask(url, '/documents')).json).toEqual({ names: [NAME], cursor: null });
 });
 
 test('[U11] pages of other origins are refused, and those that may ask see what they need', async () => {

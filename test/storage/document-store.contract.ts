@@ -5,6 +5,7 @@ import { Metrics } from '../../server/metrics.ts';
 import { checksumOf } from '../../server/storage/checksum.ts';
 import { type Database } from '../../server/storage/database.ts';
 import type { DatabaseConnection } from '../../server/storage/database-connection.ts';
+import { DocumentIndex } from '../../server/storage/document-index.ts';
 import { markRow } from '../../server/storage/document-rows.ts';
 import { DocumentStore } from '../../server/storage/document-store.ts';
 import { applyStored } from '../../server/storage/stored-document.ts';
@@ -104,6 +105,28 @@ export function documentStoreContract(kind: StorageKind): void {
         expect(textOf(doc)).toHaveLength(LARGE_ROWS * LARGE_EDITS * 100);
       },
     );
+
+    test('[O12] when the last edit was made is known when it is folded, too', async () => {
+      const index = new DocumentIndex(database.queries);
+      const name = 'store/last-edit';
+      const last = async () => (await index.statistics(name))?.lastEditAt;
+      const type = typist();
+      // The last of them by the clock of an instance that is behind.
+      for (const [day, expected] of [
+        [2, 2],
+        [3, 3],
+        [1, 3],
+      ]) {
+        const [row] = await insert(name, [type(`${day}`)]);
+        await database.queries.query('update indelible.updates set created_at = $1 where id = $2', [
+          `2021-01-0${day}T00:00:00Z`,
+          row,
+        ]);
+        expect(await last()).toBe(Date.parse(`2021-01-0${expected}`));
+        expect(await store.fold(name)).toMatchObject({ kind: 'folded' });
+        expect(await last()).toBe(Date.parse(`2021-01-0${expected}`));
+      }
+    });
 
     test('[S2] folding gives the same document and deletes exactly the rows that it merged', async () => {
       const typed = typist();
