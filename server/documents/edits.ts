@@ -3,6 +3,7 @@ import { IndelibleError } from '../errors.ts';
 import { withDeadline } from '../lifecycle.ts';
 import type { KeyedRequest, RequestRecord } from '../storage/requests.ts';
 import { applyUpdate } from '../storage/stored-document.ts';
+import type { Durable } from './acks.ts';
 import { versionOf } from './content.ts';
 import { Draft } from './draft.ts';
 import type { Hold } from './hold.ts';
@@ -19,6 +20,8 @@ const COMMIT_MS = 5_000;
 export interface EditHub {
   readonly limits: { readonly update: UpdateLimits };
   readonly isFailing: boolean;
+  /** What of a document is committed. */
+  durable(open: OpenDocument): Durable;
   append(open: OpenDocument, update: Uint8Array, author: string | null): void;
   write(open: OpenDocument, update: Uint8Array, author: string | null, request?: KeyedRequest): void;
   rebuild(open: OpenDocument, error: unknown): void;
@@ -99,7 +102,8 @@ export class Edits {
     const { open } = hold;
     if (hold.isOver) await hold.committed();
     if (this.#hub.isFailing) throw new IndelibleError('database_unavailable');
-    if (options.request !== undefined && open.pending.has(options.request)) return this.#pending(hold);
+    if (options.request !== undefined && open.pending.has(options.request, this.#hub.durable(open)))
+      return this.#pending(hold);
     const update = await this.#prepare(hold, draft, edit, options);
     const version = versionOf(draft.doc);
     if (update === null) {
@@ -115,7 +119,7 @@ export class Edits {
     };
     const record = options.request?.record(version);
     this.#hub.write(open, update, options.user, record && { record, onRepeated });
-    const isLate = (await this.#outcome(hold)) === 'late';
+    const isLate = (await isIn(hold.committed(), COMMIT_MS)) === 'late';
     const isRecorded = record !== undefined;
     if (isRepeated) return { version, isRecorded, isRepeated };
     isLive = true;
@@ -156,14 +160,7 @@ export class Edits {
   }
 
   async #commit(hold: Hold): Promise<void> {
-    if ((await this.#outcome(hold)) === 'late') throw new IndelibleError('commit_pending');
-  }
-
-  async #outcome(hold: Hold): Promise<'done' | 'late'> {
-    const forget = hold.open.pending.mark();
-    const outcome = await isIn(hold.committed(), COMMIT_MS);
-    if (outcome === 'done') forget();
-    return outcome;
+    if ((await isIn(hold.committed(), COMMIT_MS)) === 'late') throw new IndelibleError('commit_pending');
   }
 
   /** What waits for others fires no event, and is news. */

@@ -233,11 +233,11 @@ export class Hub implements SessionHub, RelayHub, HoldHub {
 
   /** Sends the acks that are due now, and the others when what they wait for is committed. */
   settle(acks: Acks, open: OpenDocument): void {
-    acks.settle(this.#durable(open));
+    acks.settle(this.durable(open));
     if (!acks.isEmpty) this.#owed.set(acks, open);
   }
 
-  #durable({ relayed }: OpenDocument): Durable {
+  durable({ relayed }: OpenDocument): Durable {
     return { sequence: this.#options.updateLog.committed, relayed: relayed.durable };
   }
 
@@ -256,7 +256,7 @@ export class Hub implements SessionHub, RelayHub, HoldHub {
   settleAll(): void {
     for (const [acks, open] of this.#owed) {
       try {
-        acks.settle(this.#durable(open));
+        acks.settle(this.durable(open));
       } catch (error) {
         // Others are owed theirs.
         this.log.error({ err: error }, 'an ack could not be sent');

@@ -1,4 +1,5 @@
 import type { RequestRecord } from '../storage/requests.ts';
+import type { Durable } from './acks.ts';
 
 /** How many are remembered: those of an hour without a database. */
 const MOST = 1_000;
@@ -12,15 +13,13 @@ export interface Attribution {
 /** An edit that people see though it is not committed. */
 export interface PendingEdit extends Attribution {
   readonly update: Uint8Array;
+  /** When it is committed. */
+  readonly due: Durable;
 }
 
 /** Those edits of one document, made at whichever instance, whose requests can be tried again: they wait for it then. */
 export class PendingEdits {
   readonly #edits = new Map<string, PendingEdit>();
-
-  all(): Iterable<PendingEdit> {
-    return this.#edits.values();
-  }
 
   add(edit: PendingEdit): void {
     if (edit.record === null) return;
@@ -29,17 +28,23 @@ export class PendingEdits {
     if (this.#edits.size > MOST && oldest !== undefined) this.#edits.delete(oldest);
   }
 
-  /** Whether one is that of a request. */
-  has(request: Pick<RequestRecord, 'user' | 'key'>): boolean {
+  /**
+   * Whether one is that of a request.
+   * @param durable - what is committed
+   */
+  has(request: Pick<RequestRecord, 'user' | 'key'>, durable: Durable): boolean {
+    this.#forget(durable);
     return this.#edits.has(idOf(request));
   }
 
-  /** @returns what forgets those that there are now: to be called when they are committed */
-  mark(): () => void {
-    const ids = [...this.#edits.keys()];
-    return () => {
-      for (const id of ids) this.#edits.delete(id);
-    };
+  all(durable: Durable): PendingEdit[] {
+    this.#forget(durable);
+    return [...this.#edits.values()];
+  }
+
+  #forget(durable: Durable): void {
+    for (const [id, { due }] of this.#edits)
+      if (due.sequence <= durable.sequence && due.relayed <= durable.relayed) this.#edits.delete(id);
   }
 }
 

@@ -15,6 +15,7 @@ import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
 import type { CommittedUpdate } from '../storage/log-reader.ts';
 import type { KeyedRequest } from '../storage/requests.ts';
+import type { Durable } from './acks.ts';
 import type { OpenDocument } from './open-document.ts';
 import type { Attribution } from './pending-edits.ts';
 import { checkUpdate, type UpdateLimits } from './update-check.ts';
@@ -51,6 +52,8 @@ export interface RelayHub {
   write(open: OpenDocument, update: Uint8Array, author: string | null, request?: KeyedRequest): void;
   /** What a document holds by now is acknowledged when the database has confirmed it, whoever wrote it. */
   confirm(open: OpenDocument): void;
+  /** What of a document is committed. */
+  durable(open: OpenDocument): Durable;
   /** Sends the acks that are due. */
   settleAll(): void;
   rebuild(open: OpenDocument, error: unknown): void;
@@ -141,9 +144,15 @@ export class Relay implements ClusterEvents {
    * would.
    */
   tellPending(open: OpenDocument, update: Uint8Array, attribution: Attribution): void {
-    open.pending.add({ ...attribution, update });
+    open.pending.add({ ...attribution, update, due: open.due });
     this.#cluster.relay(open.name, update, open.lastSequence, JSON.stringify(attribution));
     this.#changed.add(open);
+  }
+
+  /** They are in what is answered, where nothing says whose they are. */
+  #tellPendingAgain(open: OpenDocument): void {
+    for (const { update, author, record } of open.pending.all(this.#hub.durable(open)))
+      this.#cluster.relay(open.name, update, open.lastSequence, JSON.stringify({ author, record }));
   }
 
   /** Tells the others that rows of a document were set aside. */
@@ -189,11 +198,11 @@ export class Relay implements ClusterEvents {
     if (open === undefined) return;
     const news = this.#takeIn(open, update);
     const known = attribution === '' ? null : (JSON.parse(attribution) as Attribution);
-    if (known !== null) open.pending.add({ ...known, update });
     // Whose it is may be told after what it is.
     const unconfirmed = known === null ? news : update;
     if (unconfirmed === null) return;
     open.relayed.add(position, unconfirmed, known);
+    if (known !== null) open.pending.add({ ...known, update, due: open.due });
     this.#unconfirmed.add(open);
     this.#takeOverTimer ??= setTimeout(() => this.#takeOverLate(), CONFIRMED_MS);
   }
@@ -209,8 +218,7 @@ export class Relay implements ClusterEvents {
     const isWanted = purpose === 'joining' || purpose === 'comparing';
     if (!isWanted && !isAhead(own, theirs)) return null;
     this.takeOver(open);
-    for (const { update, author, record } of isWanted ? open.pending.all() : [])
-      this.#cluster.relay(name, update, open.lastSequence, JSON.stringify({ author, record }));
+    if (isWanted) this.#tellPendingAgain(open);
     return {
       update: Y.encodeStateAsUpdate(open.document, stateVector),
       sequence: open.lastSequence,

@@ -27,6 +27,7 @@ test('[M1] migrating again applies nothing', async () => {
     '002_revocations',
     '003_instances',
     '004_tombstones',
+    '005_last_edit',
   ]);
   expect(await migrate(database, silent)).toEqual([]);
 });
