@@ -85,24 +85,28 @@ export class Limits {
    * @throws {@link IndelibleError} `too_many_requests`
    */
   request(user: string | null, bytes: number): void {
-    const id = user ?? '';
-    const known = this.#asking.get(id);
     const now = performance.now();
-    if (known?.bucket.isEmpty(now) === true) throw new IndelibleError('too_many_requests');
-    const { bucket, release } = known ?? this.#serve(id);
-    // Remembered until it would be full again.
-    clearTimeout(known?.timer);
-    const timer = setTimeout(() => {
-      this.#asking.delete(id);
-      release();
-    }, BURST_SECONDS * 1000).unref();
-    this.#asking.set(id, { bucket, release, timer });
-    bucket.take(bytes, now);
+    if (this.#asking.get(user ?? '')?.bucket.isEmpty(now) === true)
+      throw new IndelibleError('too_many_requests');
+    this.#ask(user ?? '').take(bytes, now);
   }
 
   /** Counts more bytes of a request that was counted. */
   bytes(user: string | null, bytes: number): void {
-    this.#asking.get(user ?? '')?.bucket.takeBytes(bytes);
+    this.#ask(user ?? '').takeBytes(bytes);
+  }
+
+  /** Remembered until it would be full again. */
+  #ask(user: string): Bucket {
+    const known = this.#asking.get(user);
+    const { bucket, release } = known ?? this.#serve(user);
+    clearTimeout(known?.timer);
+    const timer = setTimeout(() => {
+      this.#asking.delete(user);
+      release();
+    }, BURST_SECONDS * 1000).unref();
+    this.#asking.set(user, { bucket, release, timer });
+    return bucket;
   }
 
   #serve(user: string): { bucket: Bucket; release: Release } {
