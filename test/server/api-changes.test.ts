@@ -1,9 +1,10 @@
 import { toBase64 } from 'lib0/buffer';
 import { describe, expect, inject, test, vi } from 'vitest';
 import * as Y from 'yjs';
-import { ask, at, patch, told, type Answered } from '../helpers/api.ts';
+import { ask, at, patch, told, type Answered, type Asked } from '../helpers/api.ts';
 import { connectHocuspocus, connectYWebsocket } from '../helpers/clients.ts';
 import { textOf, typist, updateOf } from '../helpers/editor.ts';
+import { claimText } from '../helpers/hostile.ts';
 import { clusterOptions, startInstance } from '../helpers/instances.ts';
 import { createDatabase } from '../helpers/postgres.ts';
 import { startProxy } from '../helpers/proxy.ts';
@@ -140,6 +141,64 @@ test('[U5] an update is a change, too', async () => {
   expect((await ask(url, at(NAME, '?format=text'))).text).toBe('an update');
 });
 
+test('[U5] an update that claims clocks which the document has with other content is logged', async () => {
+  const storage = await createStorage('postgres');
+  const { url } = await startServer(storage);
+  await ask(url, at(NAME), { method: 'POST', body: typist(1)('text') });
+  const { etag } = await ask(url, at(NAME));
+  const claim = claimText(1, 1, 'XY');
+  const changed = await ask(url, at(NAME), { method: 'PATCH', body: claim });
+  expect([changed.status, changed.etag]).toEqual([204, etag]);
+  expect((await ask(url, at(NAME, '?format=text'))).text).toBe('text');
+  const { queries } = await openStorage(storage);
+  const { rows } = await queries.query<{ update: Buffer }>(
+    'select update from indelible.updates order by id desc limit 1',
+  );
+  expect(rows[0]?.update.toString('hex')).toBe(Buffer.from(claim).toString('hex'));
+});
+
+test.each([
+  ['operations', patch({ op: 'append', text: 'x' })],
+  ['an update', { method: 'PATCH', body: updateOf('x') }],
+])(
+  '[U5] [U11] %s for a document that is deleted or was never there create none',
+  async (_what, asked: Asked) => {
+    const { url } = await startServer();
+    await ask(url, at('deleted'), { method: 'POST', body: { content: 'text' } });
+    await ask(url, at('deleted'), { method: 'DELETE' });
+    for (const name of ['deleted', 'missing']) {
+      const answers = [await ask(url, at(name), asked), await ask(url, at(name))];
+      expect(answers.map(told)).toEqual(Array<string>(2).fill(`404 document_${name}`));
+    }
+    expect((await ask(url, '/documents')).json).toEqual({ names: [], cursor: null });
+    await ask(url, at('deleted', '/restore'), { method: 'POST' });
+    expect((await ask(url, at('deleted', '?format=text'))).text).toBe('text');
+  },
+);
+
+test('[U3] the ETag of a change is that of a read, also where Yjs takes away formatting that is redundant', async () => {
+  const { url, server } = await startServer();
+  await ask(url, at(NAME), { method: 'POST' });
+  const place = { root: 'map', path: ['text'] };
+  await ask(url, at(NAME), patch({ op: 'set', root: 'map', key: 'text', value: 'one two', as: 'text' }));
+  const stored = async () => (await server.documents.read(NAME))?.doc ?? new Y.Doc();
+  const before = Y.encodeStateAsUpdate(await stored());
+  /** As several write it who do not know of each other. */
+  const bold = () => {
+    const doc = new Y.Doc();
+    Y.applyUpdate(doc, before);
+    const known = Y.encodeStateVector(doc);
+    (doc.getMap('map').get('text') as Y.Text).format(0, 3, { bold: true });
+    return { method: 'PATCH', body: Y.encodeStateAsUpdate(doc, known) };
+  };
+  const format = { op: 'format', ...place, at: 1, length: 4, attributes: { bold: true } };
+  for (const asked of [bold(), bold(), patch(format), bold()]) {
+    const changed = await ask(url, at(NAME), asked);
+    expect([changed.status, changed.etag]).toEqual([204, (await ask(url, at(NAME))).etag]);
+  }
+  expect(Y.snapshot(await stored()).ds.clients.size, 'something was taken away').toBeGreaterThan(0);
+});
+
 test('[U6] what is inserted at a relative position lands where it was meant, though people typed meanwhile', async () => {
   const { url } = await startServer();
   await ask(url, at(NAME), {
@@ -206,6 +265,30 @@ test('[U6] a relative position of one instance is known at another, though the e
   );
   const lost = patch({ op: 'insert', at: { relative }, text: 'x' });
   expect(told(await ask(other.url, at(NAME), lost))).toBe('422 bad_operation');
+});
+
+test('[U6] what is deleted or formatted at a relative position is what was meant, though people typed meanwhile', async () => {
+  const { url } = await startServer();
+  await ask(url, at(NAME), { method: 'POST', body: { content: 'one two three', list: [1, 2, 3] } });
+  const positionsOf = async (query: string) =>
+    ((await ask(url, at(NAME, query))).headers.get('relative-positions') ?? '').split(', ');
+  const [two, three] = await positionsOf('?relative=4,8');
+  const [second] = await positionsOf('?relative=1&root=list');
+  const alice = connectYWebsocket(url, NAME, { acks: true });
+  await alice.synced();
+  alice.doc.getText('content').insert(0, 'zero ');
+  alice.doc.getArray('list').insert(0, [0]);
+  await alice.saved();
+  const changes = patch(
+    { op: 'delete', at: { relative: two }, length: 4 },
+    { op: 'format', at: { relative: three }, length: 5, attributes: { bold: true } },
+    { op: 'delete', root: 'list', at: { relative: second } },
+  );
+  expect((await ask(url, at(NAME), changes)).status).toBe(204);
+  expect((await ask(url, at(NAME))).json).toEqual({
+    content: [{ insert: 'zero one ' }, { insert: 'three', attributes: { bold: true } }],
+    list: [0, 1, 3],
+  });
 });
 
 test('[U6] setting a text leaves cursors, and what others type meanwhile, where they are', async () => {
@@ -280,6 +363,28 @@ describe('[U8] what has an Idempotency-Key', () => {
     const textAt = async (url: string) => (await ask(url, at(NAME, '?format=text'))).text;
     await vi.waitFor(async () => expect(await textAt(one.url)).toBe(await textAt(other.url)), 5_000);
     expect((await textAt(one.url)).split(' ').toSorted()).toEqual(expected);
+  });
+
+  test('[U8] is answered with the same ETag, also after an attempt that was refused, and when others have changed it', async () => {
+    const { url } = await startServer();
+    await ask(url, at(NAME), { method: 'POST' });
+    const { etag } = await ask(url, at(NAME));
+    const append = (match: string | null) =>
+      ask(url, at(NAME), {
+        ...patch({ op: 'append', text: 'once' }),
+        headers: { 'Idempotency-Key': 'k', 'If-Match': match ?? '' },
+      });
+    const refused = await append('"x"');
+    expect([told(refused), refused.etag]).toEqual(['412 document_changed', etag]);
+    const first = await append(etag);
+    expect([told(first), first.etag]).toEqual(['204', (await ask(url, at(NAME))).etag]);
+    await ask(url, at(NAME), patch({ op: 'append', text: '!' }));
+    const again = await append(etag);
+    expect([told(again), again.etag, again.headers.get('idempotent-replayed')]).toEqual([
+      '204',
+      first.etag,
+      'true',
+    ]);
   });
 
   test('[U8] also when it creates, duplicates, renames, restores or deletes', async () => {
