@@ -6,6 +6,7 @@ import { connectHocuspocus, connectYWebsocket } from '../helpers/clients.ts';
 import { textOf, typist, updateOf } from '../helpers/editor.ts';
 import { claimText } from '../helpers/hostile.ts';
 import { clusterOptions, startInstance } from '../helpers/instances.ts';
+import { documentsBecome } from '../helpers/metrics.ts';
 import { createDatabase } from '../helpers/postgres.ts';
 import { startProxy } from '../helpers/proxy.ts';
 import { readinessBecomes } from '../helpers/readiness.ts';
@@ -196,6 +197,9 @@ test('[U3] the ETag of a change is that of a read, also where Yjs takes away for
     const changed = await ask(url, at(NAME), asked);
     expect([changed.status, changed.etag]).toEqual([204, (await ask(url, at(NAME))).etag]);
   }
+  const { etag } = await ask(url, at(NAME));
+  await documentsBecome(url, 0, 20_000);
+  expect((await ask(url, at(NAME))).etag, 'from the database').toBe(etag);
   expect(Y.snapshot(await stored()).ds.clients.size, 'something was taken away').toBeGreaterThan(0);
 });
 
