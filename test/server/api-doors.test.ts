@@ -23,6 +23,7 @@ const ROUTES: [needed: 'read' | 'write' | 'admin', path: string, asked: Asked][]
   ['write', at(NAME), patch({ op: 'append', text: 'x' })],
   ['write', at(NAME), { method: 'PATCH', body: updateOf('x') }],
   ['write', at(NAME), { method: 'POST' }],
+  ['read', at(NAME, '/duplicate'), { method: 'POST', body: { to: 'other/copy' } }],
   ['admin', at(NAME), { method: 'DELETE' }],
   ['admin', at(NAME, '/restore'), { method: 'POST' }],
   ['admin', at(NAME, '/erase'), { method: 'POST' }],
@@ -51,6 +52,15 @@ describe('[U10] rights', () => {
       expect(await status(await mint({ access: { '**': level } }))).toBe(403);
     const after = await ask(one.url, at(NAME), { token: await mint() });
     expect([after.etag, after.text]).toEqual([before.etag, before.text]);
+  });
+
+  test('[U10] a list needs a token, and shows what that may read', async () => {
+    for (const token of [undefined, 'nonsense', await mint({ exp: 1_000 })]) {
+      const refused = await ask(one.url, '/documents', { token });
+      expect([refused.status, refused.text]).toEqual([401, expect.not.stringContaining(NAME)]);
+    }
+    const token = await mint({ access: { 'other/*': 'admin' } });
+    expect((await ask(one.url, '/documents', { token })).json).toEqual({ names: [], cursor: null });
   });
 
   test('[U10] nothing of a body is read before it is known who asks', async () => {
@@ -103,12 +113,21 @@ describe('[U11] bad input', () => {
     await one.server.documents.create(NAME, { content: updateOf('text') });
   });
 
+  /** The names of all documents, and the versions of those that are asked for here. */
+  async function picture(): Promise<unknown[]> {
+    const { documents } = one.server;
+    const { names } = await documents.list({ limit: 1_000 });
+    const known = names.filter((name) => /^(fuzz|notes)\//.test(name));
+    const versions = known.map(async (name) => (await documents.read(name))?.version);
+    return [names, await Promise.all(versions)];
+  }
+
   /** Asks, and looks whether anything has changed. */
   async function refused(path: string, asked: Asked): Promise<string> {
-    const before = await ask(one.url, at(NAME));
+    const look = async () => [await picture(), (await ask(one.url, at(NAME, '/statistics'))).json];
+    const before = await look();
     const answer = await ask(one.url, path, asked);
-    const after = await ask(one.url, at(NAME));
-    expect([after.etag, after.text]).toEqual([before.etag, before.text]);
+    expect(await look()).toEqual(before);
     expect(answer.headers.get('content-type')).toBe('application/problem+json');
     expect(answer.json).toMatchObject({
       type: `urn:indelible:${answer.code}`,
@@ -199,7 +218,7 @@ describe('[U11] bad input', () => {
       expect(told(await ask(url, at(NAME), asked))).toBe('503 document_unavailable');
   });
 
-  test('[U11] whatever is sent to any route is answered, with a code of the table if it is refused', async () => {
+  test('[U11] whatever is sent to any route is answered, or refused with a code of the table, which changes nothing', async () => {
     const anything = fc.oneof(
       fc.constant({ content: 'text', list: [1], map: { a: 1 } }),
       fc.constant({ operations: [{ op: 'append', text: 'x' }] }),
@@ -253,6 +272,7 @@ describe('[U11] bad input', () => {
       { maxKeys: 3 },
     );
     const seen = vi.fn<(status: number) => void>();
+    let before = await picture();
     await fc.assert(
       fc.asyncProperty(
         fc.constantFrom('fuzz/1', 'fuzz/2'),
@@ -273,6 +293,9 @@ describe('[U11] bad input', () => {
           expect(answer.status).not.toBe(500);
           const hasCode = answer.status < 400 || verb === 'HEAD' || CODES.has(answer.code ?? '');
           expect(hasCode, `${verb} ${path}: ${answer.status} ${answer.text}`).toBe(true);
+          const after = await picture();
+          expect(after).toEqual(answer.status < 400 ? after : before);
+          before = after;
         },
       ),
       { numRuns: 1_000 },
@@ -297,9 +320,7 @@ test('[U12] the API describes all of its routes, and shows them on a page', asyn
       return `${method} /api${path.replace(name, '{name}')}`;
     },
   );
-  expect(described.toSorted()).toEqual(
-    [...new Set([...expected, 'GET /api/documents', 'POST /api/documents/{name}/duplicate'])].toSorted(),
-  );
+  expect(described.toSorted()).toEqual([...new Set([...expected, 'GET /api/documents'])].toSorted());
   const page = await fetch(`${url}/api`);
   const text = await page.text();
   expect(page.headers.get('content-security-policy')).toMatch(/default-src 'none'/);
