@@ -3,7 +3,6 @@ import type { Context, Handler, MiddlewareHandler } from 'hono';
 import type { z } from 'zod';
 import { IndelibleError } from '../errors.ts';
 import type { CallerEnv } from './caller.ts';
-import { problem } from './schemas.ts';
 
 /** Routes that describe themselves for `GET /api/openapi.json`. */
 export type DescribedApp = OpenAPIHono<CallerEnv>;
@@ -11,11 +10,15 @@ export type DescribedApp = OpenAPIHono<CallerEnv>;
 /** Name of how a caller says who they are. */
 export const TOKEN = 'token';
 
-/** Every route may answer so. */
-const PROBLEM = {
+/** Name of how it is said why something was not done. */
+export const PROBLEM = 'Problem';
+/** Its description. */
+export const problemAnswer = {
   description: 'Why it was not done',
-  content: { 'application/problem+json': { schema: problem } },
+  content: { 'application/problem+json': { schema: { $ref: `#/components/schemas/${PROBLEM}` } } },
 };
+const REFUSALS = ['400', '401', '403', '429', '503'];
+const REFUSALS_OF_CHANGES = ['409', '413', '415', '422', '504'];
 
 /**
  * Adds a route. What it is given is checked by its handler, with the schemas of its description, once it is known who asks: so nothing
@@ -26,15 +29,27 @@ export function describe(
   description: RouteConfig,
   ...handlers: [...MiddlewareHandler<CallerEnv>[], Handler<CallerEnv>]
 ): void {
-  const { responses } = description;
   const path = pathOf(description);
   const security = [{ [TOKEN]: [] }];
-  app.openAPIRegistry.registerPath({
-    ...description,
-    security,
-    responses: { ...responses, default: PROBLEM },
-  });
+  const own = Object.entries(description.responses).map(([status, answer]) => [
+    status,
+    Number(status) < 400 ? answer : { ...problemAnswer, ...answer },
+  ]);
+  const responses = { ...refusalsOf(description), ...Object.fromEntries(own) } as RouteConfig['responses'];
+  app.openAPIRegistry.registerPath({ ...description, security, responses });
   app.on([description.method], [path], ...handlers);
+}
+
+/** What a route may answer besides what it is there for. */
+function refusalsOf({ method, path }: RouteConfig): RouteConfig['responses'] {
+  const statuses = [
+    ...REFUSALS,
+    ...(path.includes('{name}') ? ['404'] : []),
+    ...(method === 'get' ? [] : REFUSALS_OF_CHANGES),
+    'default',
+  ];
+  const answer = { $ref: `#/components/responses/${PROBLEM}` };
+  return Object.fromEntries(statuses.map((status) => [status, answer]));
 }
 
 function pathOf({ path }: Pick<RouteConfig, 'path'>): string {

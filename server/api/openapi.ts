@@ -1,5 +1,6 @@
 import { html } from 'hono/html';
-import { TOKEN, type DescribedApp } from './described.ts';
+import { PROBLEM, TOKEN, problemAnswer, type DescribedApp } from './described.ts';
+import { problem } from './schemas.ts';
 
 const INFO = {
   openapi: '3.1.0',
@@ -38,7 +39,7 @@ interface Operation {
   };
   readonly responses: Record<
     string,
-    { readonly description: string; readonly content?: Record<string, unknown> }
+    { readonly description?: string; readonly content?: Record<string, unknown> }
   >;
 }
 
@@ -50,6 +51,8 @@ interface Document {
 /** `GET /api/openapi.json`, and a page of it at `/api`. */
 export function openapiRoutes(app: DescribedApp): void {
   app.openAPIRegistry.registerComponent('securitySchemes', TOKEN, { type: 'http', scheme: 'bearer' });
+  app.openAPIRegistry.register(PROBLEM, problem);
+  app.openAPIRegistry.registerComponent('responses', PROBLEM, problemAnswer);
   const document = app.getOpenAPI31Document(INFO);
   const page = pageOf(document as unknown as Document);
   app.get('/api/openapi.json', (context) => context.json(document));
@@ -103,7 +106,7 @@ function operationOf(title: string, { summary = '', parameters = [], requestBody
       <dd>${name === undefined ? (schema?.description ?? '') : html`<a href="#${name}">${name}</a>`}</dd>`;
   });
   // What every route may answer stands at the top.
-  const own = Object.entries(responses).filter(([status]) => status !== 'default');
+  const own = Object.entries(responses).filter(([, { description }]) => description !== undefined);
   const answers = own.map(
     ([status, { description, content = {} }]) =>
       html`<dt>${status}</dt>

@@ -57,7 +57,7 @@ export function readRoutes(app: DescribedApp, documents: ProgramDocuments, calle
         200: {
           description: 'The content; ETag is another one whenever it can have changed',
           content: {
-            'application/json': { schema: schemas.content },
+            'application/json': { schema: schemas.read },
             'text/plain': { schema: z.string() },
             [UPDATE]: { schema: schemas.update },
           },

@@ -88,6 +88,9 @@ export const content = z
       'Y.Array; what a read gives in JSON becomes the same again',
   });
 
+/** Of a read with `root` what that one holds. */
+export const read = z.union([content, jsonSchema]);
+
 export const createQuery = z.strictObject({ type: many.optional() });
 
 export const patch = z.strictObject({ operations: operationsSchema }).meta({ id: 'Patch' });
