@@ -297,10 +297,11 @@ export class IndelibleClient {
   }
 }
 
-/** With its body, which may be cut, so that it is sent again then. */
+/** With its body, which may be cut, so that it is sent again then. An answer that has none has a blank one in Chromium. */
 async function whole(response: Response): Promise<Response> {
-  const { body, status, headers } = response;
-  return body === null ? response : new Response(await response.arrayBuffer(), { status, headers });
+  const { status, headers } = response;
+  const body = await response.arrayBuffer();
+  return new Response(body.byteLength === 0 ? null : body, { status, headers });
 }
 
 /** Not by `randomUUID`, which pages have with TLS only. */
