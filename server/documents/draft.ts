@@ -73,7 +73,12 @@ export class Draft {
     const keep = (update: Uint8Array) => updates.push(update);
     doc.on('update', keep);
     try {
-      doc.transact(() => work(doc));
+      doc.transact((transaction) => {
+        work(doc);
+        // Formatting that is redundant is taken away here, as it may be in the document, to which this comes from elsewhere.
+        // oxlint-disable-next-line no-underscore-dangle -- Yjs does so of its own accord for such changes only, in texts that it knows as such
+        transaction._needFormattingCleanup = true;
+      });
     } catch (error) {
       this.discard();
       throw error;

@@ -168,11 +168,12 @@ export class Edits {
     // What something else hides that has its clocks is logged all the same.
     if (!this.#weigh(open, bytes).isClaimed && open.contains(bytes)) return null;
     try {
-      draft.change((doc) => applyUpdate(doc, bytes));
+      const made = draft.change((doc) => applyUpdate(doc, bytes));
+      // With what Yjs has taken away in the draft, which it may leave in the document.
+      return made === null ? bytes : Y.mergeUpdates([bytes, made]);
     } catch (error) {
       throw new IndelibleError('bad_update', undefined, { cause: error });
     }
-    return bytes;
   }
 
   #change(open: OpenDocument, draft: Draft, edit: (doc: Y.Doc) => void): Uint8Array | null {

@@ -123,6 +123,17 @@ test('[U5] a blank root is of no type, whatever the change before has made of it
   expect((await ask(url, at(NAME, '?root=it'))).json).toEqual({ a: 1 });
 });
 
+test('[U5] a blank root is what a program of the server has made of it', async () => {
+  const { url, server } = await startServer();
+  await ask(url, at(NAME), { method: 'POST' });
+  const set = (operation: object) => ask(url, at(NAME), patch({ op: 'set', root: 'it', ...operation }));
+  await set({ text: 'text' });
+  await set({ text: '' });
+  await server.documents.transact(NAME, (doc) => void doc.getMap('it').set('a', 1));
+  expect(told(await set({ key: 'b', value: 2 }))).toBe('204');
+  expect((await ask(url, at(NAME, '?root=it'))).json).toEqual({ a: 1, b: 2 });
+});
+
 test('[U5] an update is a change, too', async () => {
   const { url } = await startServer();
   const anna = typist();
@@ -202,6 +213,38 @@ test('[U3] the ETag of a change is that of a read, also where Yjs takes away for
   expect((await ask(url, at(NAME))).etag, 'from the database').toBe(etag);
   expect(Y.snapshot(await stored()).ds.clients.size, 'something was taken away').toBeGreaterThan(0);
 });
+
+test.each(['the draft', 'the document'])(
+  '[U3] the ETag of a change is that of a read, also where only %s knows what is a text',
+  async (which) => {
+    const { url, server } = await startServer();
+    await ask(url, at(NAME), { method: 'POST', body: { content: 'one two three' } });
+    const alice = connectYWebsocket(url, NAME);
+    await alice.sees((doc) => textOf(doc) === 'one two three');
+    const before = Y.encodeStateAsUpdate((await server.documents.read(NAME))?.doc ?? new Y.Doc());
+    const bold = () => {
+      const doc = new Y.Doc();
+      Y.applyUpdate(doc, before);
+      const known = Y.encodeStateVector(doc);
+      doc.getText('content').format(0, 3, { bold: true });
+      return { method: 'PATCH', body: Y.encodeStateAsUpdate(doc, known) };
+    };
+    const append = patch({ op: 'append', text: '!' });
+    const format = patch({ op: 'format', at: 5, length: 2, attributes: { em: true } });
+    if (which === 'the draft') await ask(url, at(NAME), append);
+
+    for (const asked of [bold(), bold()]) {
+      const { etag } = await ask(url, at(NAME), asked);
+      expect(etag).toBe((await ask(url, at(NAME))).etag);
+    }
+    if (which === 'the document')
+      await server.documents.transact(NAME, (doc) => void doc.getText('content').length);
+    for (const asked of [bold(), format, bold(), append]) {
+      const { etag } = await ask(url, at(NAME), asked);
+      expect(etag).toBe((await ask(url, at(NAME))).etag);
+    }
+  },
+);
 
 test('[U6] what is inserted at a relative position lands where it was meant, though people typed meanwhile', async () => {
   const { url } = await startServer();

@@ -53,9 +53,9 @@ test('[U8] what an attempt that was refused has said of the document is not what
   atTestEnd(() => idempotency.close());
   const answer = { status: 204, headers: { ETag: '"of another instance"' }, body: null };
   const app = new Hono<CallerEnv>().use(cors()).post('/', (context) =>
-    idempotency.answer(context, async (recorded) => {
+    idempotency.answer(context, async (attempt) => {
       // Another instance has been quicker, so that the document has moved on here.
-      if (recorded !== undefined) await requests.save(recorded(answer));
+      if (attempt !== undefined) await requests.save(attempt.record(answer));
       context.header('ETag', '"the present one"');
       throw new IndelibleError('document_changed');
     }),
