@@ -447,6 +447,7 @@ export class Hub implements SessionHub, RelayHub, HoldHub {
       limits: this.limits.document,
       onUpdate: (update, origin) => this.append(open, update, authorOf(origin)),
       onPresence: (ids) => this.relay.tellPresence(open, ids),
+      onEncoded: () => this.turns.wake(),
     });
     if (stored !== null) this.#options.updateLog.remember(name, stored.id);
     // Who repeats what was stored is acknowledged without a row, so the document itself has to be confirmed first.

@@ -64,6 +64,8 @@ export class OpenDocument {
     options: {
       onUpdate: (update: Uint8Array, origin: unknown) => void;
       onPresence: (ids: number[]) => void;
+      /** Of its answers; see there. */
+      onEncoded: () => void;
       limits: DocumentLimits;
     },
   ) {
@@ -71,9 +73,12 @@ export class OpenDocument {
     this.id = stored?.id ?? null;
     this.broadcast = new Broadcast(document);
     this.presence = new Presence(document, this.broadcast, options.limits.presence, options.onPresence);
-    this.answers = new StateAnswers(document);
     this.#limits = options.limits;
     const tail = stored?.tail ?? [];
+    this.answers = new StateAnswers(document, {
+      stored: tail.length === 0 ? (stored?.snapshot ?? null) : null,
+      onEncoded: options.onEncoded,
+    });
     this.#tailRows = tail.length;
     this.#tailBytes = tail.reduce((sum, { update }) => sum + update.byteLength, 0);
     this.#snapshotBytes = stored?.snapshot?.byteLength ?? 0;

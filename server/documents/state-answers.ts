@@ -15,6 +15,9 @@ const SERVE_MS = 5_000;
 const ENCODED_BYTES_PER_MS = 5_000;
 const MAX_PAUSE_MS = 1_000;
 
+/** Of who has nothing. */
+const NOTHING = keyOf(Y.encodeStateVector(new Y.Doc()));
+
 /** What Yjs takes some 20 ms to encode; beyond it, it is done in several turns of the event loop. */
 const MANY_STRUCTS = 20_000;
 
@@ -41,6 +44,9 @@ export interface Question {
  */
 export class StateAnswers {
   readonly #document: Document;
+  readonly #onEncoded: () => void;
+  /** What the document was made of, until somebody asks: who has nothing is answered with it, if nothing has changed by then. */
+  #stored: Uint8Array | null;
   readonly #answers = new Map<string, Answer>();
   #changes = 0;
   /** What waited in the document when its changes were counted last. */
@@ -55,10 +61,21 @@ export class StateAnswers {
   #isEncoding = false;
   #cannotBeEncoded = false;
 
-  constructor(document: Document) {
+  /**
+   * @param options - `stored` is all that the document holds, encoded; `onEncoded` is called when a question can be answered that could
+   * not be, since that took several turns
+   */
+  constructor(
+    document: Document,
+    { stored, onEncoded }: { stored: Uint8Array | null; onEncoded: () => void },
+  ) {
     this.#document = document;
+    this.#stored = stored;
+    this.#onEncoded = onEncoded;
+    if (stored !== null) this.#clearLater();
     document.on('update', () => {
       this.#changes += 1;
+      this.#stored = null;
       if (this.#waiting === 0) this.#clear();
     });
     document.on('destroy', () => this.#clear());
@@ -70,8 +87,12 @@ export class StateAnswers {
    */
   ask(stateVector: Uint8Array): Question {
     this.#waiting += 1;
-    const key = Buffer.from(stateVector).toString('latin1');
-    return { stateVector, key, changes: this.#countChanges() };
+    const question = { stateVector, key: keyOf(stateVector), changes: this.#countChanges() };
+    const stored = this.#stored;
+    this.#stored = null;
+    if (stored !== null && question.key === NOTHING && question.changes === 0)
+      this.#keep(NOTHING, 0, [stored]);
+    return question;
   }
 
   /** Whether a question can be answered now; else somewhat later. What takes long to encode is begun to be. */
@@ -139,6 +160,7 @@ export class StateAnswers {
       this.#cannotBeEncoded = true;
     } finally {
       this.#isEncoding = false;
+      this.#onEncoded();
     }
   }
 
@@ -153,14 +175,23 @@ export class StateAnswers {
     // A part of the frame, so that the bytes are held once.
     const answer = { frame, update: frame.subarray(frame.byteLength - length), changes };
     this.#answers.set(key, answer);
-    this.#timer ??= setTimeout(() => this.#clear(), SERVE_MS).unref();
+    this.#clearLater();
     this.#nextAt = performance.now() + Math.min(frame.byteLength / ENCODED_BYTES_PER_MS, MAX_PAUSE_MS);
     return answer;
   }
 
+  #clearLater(): void {
+    this.#timer ??= setTimeout(() => this.#clear(), SERVE_MS).unref();
+  }
+
   #clear(): void {
+    this.#stored = null;
     if (this.#answers.size > 0) this.#answers.clear();
     clearTimeout(this.#timer);
     this.#timer = undefined;
   }
+}
+
+function keyOf(stateVector: Uint8Array): string {
+  return Buffer.from(stateVector).toString('latin1');
 }

@@ -1,6 +1,6 @@
 /** Bytes that are begun to be sent in one turn of the event loop; what is larger has a turn of its own. */
 const TURN_BYTES = 1024 * 1024;
-/** When nothing that waits is ready it is looked at again after this time. */
+/** When nothing that waits is ready it is looked at again after this time, though nobody has said that something is. */
 const LOOK_MS = 10;
 
 interface Work {
@@ -18,6 +18,9 @@ export class Turns {
   readonly #waiting: Work[] = [];
   #left = TURN_BYTES;
   #isBegun = false;
+  #timer: NodeJS.Timeout | undefined;
+  /** Whether nothing of what waits was ready. */
+  #isIdle = false;
 
   /** Does some work when it is ready: in this turn if that has room, else in its order in one to come. */
   take(work: Work): void {
@@ -29,6 +32,13 @@ export class Turns {
     if (!this.#isBegun) this.#begin();
   }
 
+  /** Something of what waits may be ready now. */
+  wake(): void {
+    if (!this.#isIdle) return;
+    clearTimeout(this.#timer);
+    this.#end();
+  }
+
   #begin(): void {
     this.#isBegun = true;
     this.#left = TURN_BYTES;
@@ -36,13 +46,13 @@ export class Turns {
     try {
       this.#work();
     } finally {
-      const isIdle = this.#left === TURN_BYTES && this.#waiting.length > 0;
-      setTimeout(() => this.#end(), isIdle ? LOOK_MS : performance.now() - since);
+      this.#isIdle = this.#left === TURN_BYTES && this.#waiting.length > 0;
+      this.#timer = setTimeout(() => this.#end(), this.#isIdle ? LOOK_MS : performance.now() - since);
     }
   }
 
   #end(): void {
-    this.#isBegun = false;
+    [this.#isBegun, this.#isIdle] = [false, false];
     if (this.#waiting.length > 0) this.#begin();
   }
 

@@ -35,6 +35,7 @@ function openRoom(people = PEOPLE) {
   const open = new OpenDocument(document, null, {
     onUpdate() {},
     onPresence() {},
+    onEncoded() {},
     limits: { documentBytes: 1e8, pendingBytes: 1e8, presence: { ids: 1, bytes: 1e3 } },
   });
   const listeners = Array.from({ length: people }, () => listen(document));

@@ -24,6 +24,7 @@ function openRoom(documentBytes = 1e8) {
   const open = new OpenDocument(document, null, {
     onUpdate: (update) => rows.push(update),
     onPresence() {},
+    onEncoded() {},
     limits: { documentBytes, pendingBytes: 1e8, presence: { ids: 1, bytes: 1e3 } },
   });
   const join = () => {

@@ -20,6 +20,7 @@ function open(): OpenDocument {
       throw new Error('only what does not come through apply');
     },
     onPresence() {},
+    onEncoded() {},
     limits: { documentBytes: 1e6, pendingBytes: 1e6, presence: { ids: 1, bytes: 1e3 } },
   });
 }

@@ -23,6 +23,7 @@ function openRoom() {
   const { presence } = new OpenDocument(document, null, {
     onUpdate() {},
     onPresence() {},
+    onEncoded() {},
     limits: { documentBytes: 1e6, pendingBytes: 1e6, presence: { ids: 1, bytes: LONGEST } },
   });
   const refused: number[] = [];

@@ -87,7 +87,7 @@ class Kept {
 }
 
 function opened(document: Document): OpenDocument {
-  return new OpenDocument(document, null, { onUpdate() {}, onPresence() {}, limits: LIMITS });
+  return new OpenDocument(document, null, { onUpdate() {}, onPresence() {}, onEncoded() {}, limits: LIMITS });
 }
 
 test(
