@@ -362,6 +362,11 @@ export class Hub implements SessionHub, RelayHub, HoldHub {
         }),
       onStoreDocument: ({ documentName }) =>
         this.#guard('onStoreDocument', documentName, () => this.#foldIfWorthIt(documentName)),
+      // Everybody has left: what was too short while they typed may be long now.
+      beforeUnloadDocument: ({ documentName }) =>
+        this.#guard('beforeUnloadDocument', documentName, async () => {
+          if (!this.#isClosed) await this.#foldIfWorthIt(documentName);
+        }),
       afterUnloadDocument: ({ documentName }) =>
         this.#guard('afterUnloadDocument', documentName, () => this.#unloaded(documentName)),
     };
@@ -504,7 +509,7 @@ export class Hub implements SessionHub, RelayHub, HoldHub {
   async #foldIfWorthIt(name: string): Promise<void> {
     const open = this.#documents.get(name);
     // While the database is away there is nothing to fold; the next store time comes with the next edit.
-    if (open?.isWorthFolding !== true || this.#options.updateLog.isFailing) return;
+    if (open?.isWorthFolding !== true || open.isSpoilt || this.#options.updateLog.isFailing) return;
     try {
       const result = await this.#options.store.fold(name);
       if (result.kind === 'folded') open.folded(result.rows, result.snapshotBytes);

@@ -1,4 +1,4 @@
-import { Document } from '@hocuspocus/server';
+import { Document, type Connection } from '@hocuspocus/server';
 import { afterEach, describe, expect, test } from 'vitest';
 import * as Y from 'yjs';
 import { OpenDocument } from '../../server/documents/open-document.ts';
@@ -145,8 +145,15 @@ describe('folding', () => {
     expect(opened.isWorthFolding, 'too few rows').toBe(false);
     opened.countTail(30);
     expect(opened.isWorthFolding).toBe(true);
+    const somebody = {} as Connection;
+    opened.document.addConnection(somebody);
+    for (let row = 100; row < 499; row += 1) opened.countTail(30);
+    expect(opened.isWorthFolding, 'somebody is in it, who will add to it').toBe(false);
+    opened.countTail(30);
+    expect(opened.isWorthFolding).toBe(true);
+    opened.document.removeConnection(somebody);
 
-    opened.folded(100, 100_000);
+    opened.folded(500, 100_000);
     for (let row = 0; row < 200; row += 1) opened.countTail(30);
     expect(opened.isWorthFolding, 'too few bytes for so large a snapshot').toBe(false);
     for (let row = 0; row < 700; row += 1) opened.countTail(30);

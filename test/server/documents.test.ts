@@ -1,7 +1,7 @@
 import { describe, expect, test, vi } from 'vitest';
 import * as Y from 'yjs';
 import { connectHocuspocus, connectYWebsocket, hocuspocusSocket } from '../helpers/clients.ts';
-import { PROTOCOLS, joinAs, textOf, updateOf } from '../helpers/editor.ts';
+import { PROTOCOLS, joinAs, textOf, typist, updateOf } from '../helpers/editor.ts';
 import { delivered, documentsBecome, valueOf } from '../helpers/metrics.ts';
 import { startPostgres } from '../helpers/postgres.ts';
 import { startServer } from '../helpers/server.ts';
@@ -241,6 +241,25 @@ test('[D3] a load that fails leaves no document and no timer behind, and the nex
   }
 });
 
+const STORED = `select (select count(*)::int from indelible.updates) as tail,
+  (select count(*)::int from indelible.snapshots) as snapshots`;
+
+test('[S10] a long tail is folded when the last one leaves, though nobody has typed', async () => {
+  const storage = await createStorage('postgres');
+  const { url } = await startServer(storage);
+  const database = await openStorage(storage);
+  const type = typist();
+  const updates = Array.from({ length: 120 }, (_, edit) => type(`${edit} `));
+  await insertRows(database, 'doc/read', updates);
+  const reader = await joinAs('y-websocket', url, 'doc/read');
+  const text = textOf(await reader.ask());
+  reader.client.socket.close();
+  await documentsBecome(url, 0);
+  expect((await database.queries.query(STORED)).rows).toEqual([{ tail: 0, snapshots: 1 }]);
+  const again = await joinAs('hocuspocus', url, 'doc/read');
+  expect(textOf(await again.ask())).toBe(text);
+});
+
 test('[S10] a long tail is folded at store time, and loads the same', async () => {
   const storage = await createStorage('postgres');
   const { url } = await startServer(storage);
@@ -252,12 +271,7 @@ test('[S10] a long tail is folded at store time, and loads the same', async () =
   }
   editor.client.socket.close();
   await documentsBecome(url, 0);
-  const { rows } = await (
-    await openStorage(storage)
-  ).queries.query(
-    `select (select count(*)::int from indelible.updates) as tail,
-            (select count(*)::int from indelible.snapshots) as snapshots`,
-  );
+  const { rows } = await (await openStorage(storage)).queries.query(STORED);
   expect(rows).toEqual([{ tail: 0, snapshots: 1 }]);
   const again = await joinAs('hocuspocus', url, 'doc/long');
   expect(textOf(await again.ask())).toBe(textOf(editor.doc));
