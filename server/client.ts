@@ -263,11 +263,15 @@ export class IndelibleClient {
 
   async #send(sent: Sent): Promise<Response> {
     const { retries = RETRIES } = this.#options;
+    let open: { readonly error: unknown } | undefined;
     for (let attempt = 0; ; attempt += 1) {
       const outcome = await this.#attempt(sent);
       if ('response' in outcome) return outcome.response;
       sent.signal?.throwIfAborted();
-      if (attempt >= retries || !isSoonOver(outcome.error)) throw outcome.error;
+      if (!isSoonOver(outcome.error)) throw outcome.error;
+      // What was refused later says nothing of what was done before.
+      if (isOpen(outcome.error)) open ??= outcome;
+      if (attempt >= retries) throw (open ?? outcome).error;
       const pause = Math.random() * Math.min(PAUSE_MS * 2 ** attempt, PAUSE_MAX_MS);
       await rest(Math.max(pause, outcome.retryAfterMs), sent.signal);
     }
@@ -323,6 +327,11 @@ function rest(ms: number, signal: AbortSignal | undefined): Promise<void> {
     }, ms);
     signal?.addEventListener('abort', abort, { once: true });
   });
+}
+
+/** Whether what was asked may be done, or be live, all the same. */
+function isOpen(error: unknown): boolean {
+  return !(error instanceof ApiError) || error.status === 502 || error.status === 504;
 }
 
 function pathOf(name: string): string {

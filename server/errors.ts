@@ -108,7 +108,7 @@ const table = {
   outcome_unknown: {
     status: 504,
     closeCode: 4503,
-    text: 'the database fell silent: it is done, or not; ask again with the same Idempotency-Key',
+    text: 'the database fell silent: it is done, or not; ask again, with the same Idempotency-Key',
   },
   document_busy: { status: 503, closeCode: 1013, text: 'too many changes of the document wait; try again' },
   content_unavailable: {

@@ -82,7 +82,7 @@ export interface Server {
    * close with 4403, and tokens issued before are refused; other instances on the same database follow at once, and within 5 s
    * without Redis. Tokens say when they were issued in whole seconds: one issued in the second of this call counts as issued before it.
    * @throws {@link IndelibleError} `bad_revocation`, `bad_name`; what `pg` throws when the database does not answer, and
-   * then nothing is revoked
+   * then nothing is revoked; an error that says that it is not known whether it is, and then to be called again
    */
   revoke(request: RevocationRequest): Promise<void>;
   /**

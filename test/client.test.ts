@@ -30,10 +30,10 @@ const bodyCut = async (send: () => Promise<Response>) => {
   const body = new ReadableStream({ start: (controller) => controller.error(new TypeError('terminated')) });
   return new Response(body, { status, headers });
 };
-const busy = () =>
-  Promise.resolve(
-    new Response('{"code":"database_unavailable"}', { status: 503, headers: { 'Retry-After': '0' } }),
-  );
+const refusal = (status: number, code: string) => () =>
+  Promise.resolve(new Response(JSON.stringify({ code }), { status, headers: { 'Retry-After': '0' } }));
+const busy = refusal(503, 'database_unavailable');
+const pending = refusal(504, 'commit_pending');
 const page = () => Promise.resolve(new Response('<h1>Forbidden</h1>', { status: 403 }));
 
 const token = () => createToken({ secret: SECRET, user: 'robot', access: { '**': 'admin' } });
@@ -109,6 +109,13 @@ describe('[U14] what does not arrive', () => {
     const missing = give();
     await expect(new IndelibleClient(missing).text(NAME)).rejects.toThrow(problem('document_missing'));
     expect(missing.fetch).toHaveBeenCalledTimes(1);
+    // What was refused later says nothing of what may have been done before.
+    const patch = (...args: Parameters<typeof faulty>) =>
+      new IndelibleClient(give(...args)).patch(NAME, [{ op: 'append', text: 'x' }]);
+    await expect(patch(pending, busy)).rejects.toThrow(problem('commit_pending'));
+    await expect(patch(lost, busy)).rejects.toThrow(new TypeError('fetch failed'));
+    await expect(patch(busy, pending)).rejects.toThrow(problem('commit_pending'));
+    await expect(patch(busy, busy)).rejects.toThrow(problem('database_unavailable'));
     const controller = new AbortController();
     const never = {
       url,

@@ -61,7 +61,9 @@ export class Callers {
   hasBody() {
     const limit = bodyLimit({
       maxSize: this.#limitBytes,
-      onError: () => {
+      onError: (context) => {
+        if (saidLengthOf(context) === null)
+          this.#limits.bytes((context as Context<CallerEnv>).get('user'), this.#limitBytes);
         throw new IndelibleError('body_too_large');
       },
     });

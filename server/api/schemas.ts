@@ -116,8 +116,7 @@ export const statistics = z
   .object({
     createdAt: time,
     lastEditAt: time.nullable().meta({
-      description:
-        'No earlier than when the last one was committed that no snapshot holds; else when the snapshot was written',
+      description: 'When the last edit was made; null when there is none',
     }),
     rows: z.int().meta({ description: 'Updates that no snapshot holds yet' }),
     rowBytes: z.number(),

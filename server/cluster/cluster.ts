@@ -17,6 +17,8 @@ export interface Answer {
   readonly sequence: number;
   /** Everybody who is connected to this instance. */
   readonly presence: Uint8Array;
+  /** Of what is in `update`, whose it is and what is to be written with it, as for {@link Cluster.relay}; mostly blank. */
+  readonly pending: string;
 }
 
 /**

@@ -35,6 +35,7 @@ const FIELDS = {
     committed: 'number',
     update: 'bytes',
     presence: 'bytes',
+    pending: 'string',
   },
   /** An answer of who has nothing to say: it is opening the document itself, say. */
   pass: { document: 'string', count: 'number', id: 'number' },

@@ -426,11 +426,11 @@ export class RedisCluster implements Cluster {
   }
 
   #receiveAnswer(message: MessageOf<'answer'>, instance: string, events: ClusterEvents): void {
-    const { document, count, id, life, sequence, committed, update, presence } = message;
+    const { document, count, id, life, sequence, committed, update, presence, pending } = message;
     this.#questions.answered(id, instance);
     this.#rooms.isWhole(document, instance, count);
     const log = `${instance}/${life}`;
-    events.answered(document, { update, sequence, presence }, { log, sequence }, instance);
+    events.answered(document, { update, sequence, presence, pending }, { log, sequence }, instance);
     this.#hasCommitted({ log, sequence: committed }, events, sequence);
   }
 

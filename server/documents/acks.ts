@@ -8,6 +8,11 @@ export interface Durable {
   readonly relayed: number;
 }
 
+/** Whether it is committed. */
+export function isDurable(due: Durable, committed: Durable): boolean {
+  return due.sequence <= committed.sequence && due.relayed <= committed.relayed;
+}
+
 /** Acks that a connection is owed for consecutive frames with one outcome. */
 interface Run {
   /** What must be committed; the sequence is `REFUSED` when the frames were refused. */
@@ -61,8 +66,8 @@ export class Acks {
   settle(committed: Durable): void {
     let settled = 0;
     for (const { due, count, since } of this.#runs) {
-      const { sequence, relayed } = due;
-      if (sequence > committed.sequence || relayed > committed.relayed) break;
+      const { sequence } = due;
+      if (!isDurable(due, committed)) break;
       settled += 1;
       failpoint('ack.before');
       for (let sent = 0; sent < count; sent += 1) this.#send(sequence !== REFUSED);

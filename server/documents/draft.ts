@@ -58,16 +58,27 @@ export class Draft {
   change(work: (doc: Y.Doc) => void): Uint8Array | null {
     const isNew = this.#copy === undefined;
     try {
-      return this.#change(work);
+      return merged(this.#change(work));
     } catch (error) {
       // A blank root of this copy still is what the change before took it for; of the document it may be anything.
       const isWrongType = error instanceof IndelibleError && error.code === 'wrong_type';
       if (isNew || !isWrongType) throw error;
-      return this.#change(work);
+      return merged(this.#change(work));
     }
   }
 
-  #change(work: (doc: Y.Doc) => void): Uint8Array | null {
+  /**
+   * Takes in an update.
+   * @returns the update, with what Yjs has taken away of it. What others have brought that waited for it is theirs
+   * @throws what Yjs throws; the copy is let go then
+   */
+  take(update: Uint8Array): Uint8Array {
+    const [, ...takenAway] = this.#change((doc) => applyUpdate(doc, update));
+    return takenAway.length === 0 ? update : Y.mergeUpdates([update, ...takenAway]);
+  }
+
+  /** @returns what it has changed; and what Yjs then takes away, since that has made it redundant, in transactions of its own */
+  #change(work: (doc: Y.Doc) => void): Uint8Array[] {
     const { doc } = this;
     const updates: Uint8Array[] = [];
     const keep = (update: Uint8Array) => updates.push(update);
@@ -85,8 +96,7 @@ export class Draft {
     } finally {
       doc.off('update', keep);
     }
-    // Yjs takes away formatting that a change has made redundant in a transaction of its own.
-    return updates.length > 1 ? Y.mergeUpdates(updates) : (updates[0] ?? null);
+    return updates;
   }
 
   /** Lets the copy go, with what the document does not hold. */
@@ -120,4 +130,8 @@ export class Draft {
     // is then.
     if (hasStrayed) this.discard();
   };
+}
+
+function merged(updates: Uint8Array[]): Uint8Array | null {
+  return updates.length > 1 ? Y.mergeUpdates(updates) : (updates[0] ?? null);
 }

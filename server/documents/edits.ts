@@ -1,9 +1,8 @@
-import * as Y from 'yjs';
+import type * as Y from 'yjs';
 import { IndelibleError } from '../errors.ts';
 import { withDeadline } from '../lifecycle.ts';
 import type { KeyedRequest, RequestRecord } from '../storage/requests.ts';
-import { applyUpdate } from '../storage/stored-document.ts';
-import type { Durable } from './acks.ts';
+import { isDurable, type Durable } from './acks.ts';
 import { versionOf } from './content.ts';
 import { Draft } from './draft.ts';
 import type { Hold } from './hold.ts';
@@ -27,7 +26,7 @@ export interface EditHub {
   rebuild(open: OpenDocument, error: unknown): void;
   readonly relay: {
     tell(open: OpenDocument, update: Uint8Array): void;
-    tellPending(open: OpenDocument, update: Uint8Array, attribution: Attribution): void;
+    tellRequest(open: OpenDocument, update: Uint8Array, attribution: Attribution): void;
     takeOver(open: OpenDocument): void;
     refresh(open: OpenDocument): Promise<void>;
   };
@@ -80,8 +79,14 @@ export class Edits {
    */
   async make(hold: Hold, edit: ((doc: Y.Doc) => void) | Uint8Array, options: EditOptions): Promise<Edited> {
     const draft = this.#draftOf(hold.open);
+    const make = () => draft.inTurn(() => this.#make(hold, draft, edit, options));
     try {
-      return await draft.inTurn(() => this.#make(hold, draft, edit, options));
+      return await make();
+    } catch (error) {
+      if (!isUnknownPosition(error)) throw error;
+      // What another instance has told a position in may be on its way.
+      await this.#hub.relay.refresh(hold.open);
+      return await make();
     } finally {
       hold.release();
     }
@@ -101,10 +106,11 @@ export class Edits {
   ): Promise<Edited> {
     const { open } = hold;
     if (hold.isOver) await hold.committed();
+    if (options.request !== undefined && open.pending.has(options.request)) return this.#pending(hold);
     if (this.#hub.isFailing) throw new IndelibleError('database_unavailable');
-    if (options.request !== undefined && open.pending.has(options.request, this.#hub.durable(open)))
-      return this.#pending(hold);
-    const update = await this.#prepare(hold, draft, edit, options);
+    if (options.expects?.(versionOf(open.document)) === false) throw new IndelibleError('document_changed');
+    const update =
+      edit instanceof Uint8Array ? this.#take(open, draft, edit) : this.#change(open, draft, edit);
     const version = versionOf(draft.doc);
     if (update === null) {
       // It is said to be committed, and may be what somebody else has just done.
@@ -119,36 +125,32 @@ export class Edits {
     };
     const record = options.request?.record(version);
     this.#hub.write(open, update, options.user, record && { record, onRepeated });
-    const isLate = (await isIn(hold.committed(), COMMIT_MS)) === 'late';
     const isRecorded = record !== undefined;
+    const outcome = await this.#outcome(hold, record);
+    if (outcome === 'elsewhere') {
+      // So this attempt will not be written.
+      draft.discard();
+      isRepeated = true;
+    }
     if (isRepeated) return { version, isRecorded, isRepeated };
     isLive = true;
-    const pending = isLate ? { author: options.user, record: record ?? null } : null;
-    this.#goLive(open, draft, update, options.user, pending);
-    if (isLate) throw new IndelibleError('commit_pending');
+    this.#goLive(open, draft, update, options.user, record);
+    if (outcome === 'late') throw new IndelibleError('commit_pending');
     return { version, isRecorded, isRepeated };
   }
 
-  /** @returns the update; `null` when it brings nothing new */
-  async #prepare(
-    hold: Hold,
-    draft: Draft,
-    edit: ((doc: Y.Doc) => void) | Uint8Array,
-    { expects }: EditOptions,
-  ): Promise<Uint8Array | null> {
+  /** What becomes of an edit that is in the log; `elsewhere` when its request was tried at another instance, too, which has committed it. */
+  async #outcome(hold: Hold, record: RequestRecord | undefined): Promise<'done' | 'late' | 'elsewhere'> {
     const { open } = hold;
-    const prepare = () => {
-      if (expects?.(versionOf(open.document)) === false) throw new IndelibleError('document_changed');
-      return edit instanceof Uint8Array ? this.#take(open, draft, edit) : this.#change(open, draft, edit);
-    };
+    if (record === undefined) return isIn(hold.committed(), COMMIT_MS);
+    const trial = open.pending.trying(record);
     try {
-      return prepare();
-    } catch (error) {
-      if (!isUnknownPosition(error)) throw error;
-      // What another instance has told a position in may be on its way.
-      await this.#hub.relay.refresh(open);
-      if (hold.isOver) await hold.committed();
-      return prepare();
+      const outcome = await isIn(hold.committed(), COMMIT_MS);
+      const { elsewhere } = trial;
+      const isDone = elsewhere !== undefined && isDurable(elsewhere, this.#hub.durable(open));
+      return outcome === 'late' && isDone ? 'elsewhere' : outcome;
+    } finally {
+      open.pending.tried(record);
     }
   }
 
@@ -163,19 +165,18 @@ export class Edits {
     if ((await isIn(hold.committed(), COMMIT_MS)) === 'late') throw new IndelibleError('commit_pending');
   }
 
-  /** What waits for others fires no event, and is news. */
+  /** @returns the update; `null` when it brings nothing new. What waits for others fires no event, and is news. */
   #take(open: OpenDocument, draft: Draft, bytes: Uint8Array): Uint8Array | null {
     // What something else hides that has its clocks is logged all the same.
     if (!this.#weigh(open, bytes).isClaimed && open.contains(bytes)) return null;
     try {
-      const made = draft.change((doc) => applyUpdate(doc, bytes));
-      // With what Yjs has taken away in the draft, which it may leave in the document.
-      return made === null ? bytes : Y.mergeUpdates([bytes, made]);
+      return draft.take(bytes);
     } catch (error) {
       throw new IndelibleError('bad_update', undefined, { cause: error });
     }
   }
 
+  /** @returns the update; `null` when nothing has changed */
   #change(open: OpenDocument, draft: Draft, edit: (doc: Y.Doc) => void): Uint8Array | null {
     const update = draft.change(edit);
     try {
@@ -194,16 +195,13 @@ export class Edits {
     return weighed;
   }
 
-  /**
-   * Everybody sees it, here and at other instances.
-   * @param pending - of one that is not committed yet
-   */
+  /** Everybody sees it, here and at other instances. */
   #goLive(
     open: OpenDocument,
     draft: Draft,
     update: Uint8Array,
     user: string | null,
-    pending: Attribution | null,
+    record: RequestRecord | undefined,
   ): void {
     let events = 0;
     const count = () => (events += 1);
@@ -213,7 +211,7 @@ export class Edits {
       const news = open.apply(edit, originOf(user));
       // Yjs takes away formatting that an edit has made redundant, in a transaction of its own, which is in no log yet.
       const isFollowed = events > 1 && news !== null;
-      if (pending !== null) this.#hub.relay.tellPending(open, update, pending);
+      if (record !== undefined) this.#hub.relay.tellRequest(open, update, { author: user, record });
       else if (!isFollowed) this.#hub.relay.tell(open, update);
       if (isFollowed) this.#hub.append(open, news, user);
     } catch (error) {

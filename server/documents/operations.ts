@@ -119,7 +119,7 @@ export function operate(doc: Y.Doc, operations: readonly Operation[]): void {
   });
 }
 
-/** Whether operations could not be done since a relative position is none of what is there. */
+/** Whether operations could not be done since a relative position is at something that has not been heard of. */
 export function isUnknownPosition(error: unknown): boolean {
   return error instanceof IndelibleError && error.cause instanceof UnknownPosition;
 }
@@ -291,24 +291,28 @@ function positionIn(sequence: Y.Text | Y.Array<unknown>, at: At, doc: Y.Doc): nu
   return position;
 }
 
-/** A relative position is at something that is not there, or not yet. */
+const NO_POSITION = 'the relative position is none of what is there';
+
+/** A relative position is at something that has not been heard of, or not yet. */
 class UnknownPosition extends IndelibleError {
   constructor() {
-    super('bad_operation', 'the relative position is none of what is there');
+    super('bad_operation', NO_POSITION);
   }
 }
 
 function absoluteIn(sequence: Container, relative: string, doc: Y.Doc): number {
-  const position = readPosition(relative, doc);
-  if (position?.type !== sequence) throw new UnknownPosition();
-  return position.index;
+  const position = orNull(() => Y.decodeRelativePosition(fromBase64(relative)));
+  const found = position && orNull(() => Y.createAbsolutePositionFromRelativePosition(position, doc));
+  if (found?.type === sequence) return found.index;
+  const id = position?.item ?? position?.type;
+  if (id && id.clock >= Y.getState(doc.store, id.client)) throw new UnknownPosition();
+  throw new IndelibleError('bad_operation', NO_POSITION);
 }
 
-/** Both throw on what is none. */
-function readPosition(relative: string, doc: Y.Doc): Y.AbsolutePosition | null {
+/** Yjs throws on what is none. */
+function orNull<T>(read: () => T): T | null {
   try {
-    const position = Y.decodeRelativePosition(fromBase64(relative));
-    return Y.createAbsolutePositionFromRelativePosition(position, doc);
+    return read();
   } catch {
     return null;
   }

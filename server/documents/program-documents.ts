@@ -35,7 +35,10 @@ export interface DocumentHub extends EditHub {
   opened(name: string): OpenDocument | undefined;
   hold(name: string): Promise<Hold>;
   connectionsTo(name: string): ConnectionInfo[];
-  readonly relay: EditHub['relay'] & { tellStored(name: string, update: Uint8Array): void };
+  readonly relay: EditHub['relay'] & {
+    tellStored(name: string, update: Uint8Array): void;
+    mayBeStored(name: string): void;
+  };
 }
 
 /** What is recorded with a change. */
@@ -111,7 +114,7 @@ export class ProgramDocuments implements Documents {
     const author = authorOf(user);
     const update = content === undefined ? null : this.#firstUpdate(content);
     await this.#demandDatabase();
-    const isNew = await orUnavailable(this.#store.create(name, update, { author, request }));
+    const isNew = await this.#orInDoubt(name, this.#store.create(name, update, { author, request }));
     if (!isNew) throw new IndelibleError('document_exists');
     if (update !== null) this.#hub.relay.tellStored(name, update);
   }
@@ -255,6 +258,17 @@ export class ProgramDocuments implements Documents {
     } catch (error) {
       if (error instanceof IndelibleError) throw error;
       throw new IndelibleError('bad_update', messageOf(error), { cause: error });
+    }
+  }
+
+  /** Who has the document open is to see it also where it is not known whether it is stored. */
+  async #orInDoubt<T>(name: string, work: Promise<T>): Promise<T> {
+    try {
+      return await orUnavailable(work);
+    } catch (error) {
+      if (error instanceof IndelibleError && error.code === 'outcome_unknown')
+        this.#hub.relay.mayBeStored(name);
+      throw error;
     }
   }
 

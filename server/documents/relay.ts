@@ -17,7 +17,7 @@ import type { CommittedUpdate } from '../storage/log-reader.ts';
 import type { KeyedRequest } from '../storage/requests.ts';
 import type { Durable } from './acks.ts';
 import type { OpenDocument } from './open-document.ts';
-import type { Attribution } from './pending-edits.ts';
+import { decodePending, encodePending, type Attribution, type PendingEdit } from './pending-edits.ts';
 import { checkUpdate, type UpdateLimits } from './update-check.ts';
 
 /** What another instance has brought is normally confirmed within milliseconds; after this time it is written here, too. */
@@ -75,6 +75,8 @@ export class Relay implements ClusterEvents {
   readonly #hub: RelayHub;
   /** Documents that hold what another instance has brought and nobody has confirmed. */
   readonly #unconfirmed = new Set<OpenDocument>();
+  /** Documents with pending edits of requests. */
+  readonly #pending = new Set<OpenDocument>();
   /** Documents that were changed here since they were compared: who has told of a change asks whether it was heard. */
   readonly #changed = new Set<OpenDocument>();
   /** Documents of which others may have committed what they did not tell, and how often they are still to be read. */
@@ -104,8 +106,14 @@ export class Relay implements ClusterEvents {
     this.#compared(open);
   }
 
-  /** Resolves when a document that is open has what the others have told by now, or they take too long. */
+  /**
+   * Resolves when a document that is open has what the others have told by now, or they take too long; at once when it was compared a
+   * moment ago.
+   */
   async refresh(open: OpenDocument): Promise<void> {
+    if (this.#comparing.has(open)) return;
+    this.#comparing.set(open, 'once');
+    setTimeout(() => this.#compared(open), COMPARE_AGAIN_MS);
     await this.#ask(open, 'comparing');
   }
 
@@ -114,6 +122,7 @@ export class Relay implements ClusterEvents {
     this.#cluster.leave(name);
     if (open === undefined) return;
     this.#unconfirmed.delete(open);
+    this.#pending.delete(open);
     this.#changed.delete(open);
     this.#behind.delete(open);
   }
@@ -140,19 +149,26 @@ export class Relay implements ClusterEvents {
   }
 
   /**
-   * Tells the others of an edit that people see before it is committed, and with whom it is, so that they can commit it as this instance
-   * would.
+   * Tells the others of the edit of a request, and whose it is: so they can commit it as this instance would; and where the request is
+   * tried as well, they know that it is done.
    */
-  tellPending(open: OpenDocument, update: Uint8Array, attribution: Attribution): void {
-    open.pending.add({ ...attribution, update, due: open.due });
+  tellRequest(open: OpenDocument, update: Uint8Array, attribution: Attribution): void {
+    this.#isPending(open, { ...attribution, update, due: open.due });
     this.#cluster.relay(open.name, update, open.lastSequence, JSON.stringify(attribution));
     this.#changed.add(open);
   }
 
-  /** They are in what is answered, where nothing says whose they are. */
-  #tellPendingAgain(open: OpenDocument): void {
-    for (const { update, author, record } of open.pending.all(this.#hub.durable(open)))
-      this.#cluster.relay(open.name, update, open.lastSequence, JSON.stringify({ author, record }));
+  #isPending(open: OpenDocument, edit: PendingEdit): void {
+    open.pending.add(edit);
+    this.#pending.add(open);
+  }
+
+  /** Pending edits that were committed meanwhile are forgotten. */
+  #forgetCommitted(): void {
+    for (const open of this.#pending) {
+      open.pending.committed(this.#hub.durable(open));
+      if (open.pending.isEmpty) this.#pending.delete(open);
+    }
   }
 
   /** Tells the others that rows of a document were set aside. */
@@ -163,6 +179,13 @@ export class Relay implements ClusterEvents {
   /** A document was stored with its first content, which those who have it open lack. */
   tellStored(name: string, update: Uint8Array): void {
     this.takeCommitted([{ document: name, update }]);
+    this.#cluster.stored(name);
+  }
+
+  /** Something may be committed to a document. */
+  mayBeStored(name: string): void {
+    const open = this.#hub.opened(name);
+    if (open !== undefined) this.#isBehind(open, READINGS_OF_LARGE);
     this.#cluster.stored(name);
   }
 
@@ -177,6 +200,7 @@ export class Relay implements ClusterEvents {
     this.#cluster.committed(sequence);
     for (const open of this.#unconfirmed) open.relayed.committed(sequence);
     this.#forgetConfirmed();
+    this.#forgetCommitted();
   }
 
   /** Takes in what others have committed, and could not tell. */
@@ -184,7 +208,7 @@ export class Relay implements ClusterEvents {
     for (const { document, update } of updates) {
       const open = this.#hub.opened(document);
       const news = open && this.#takeIn(open, update);
-      if (open !== undefined && news !== null) this.#hub.confirm(open);
+      if (open !== undefined && news) this.#hub.confirm(open);
     }
   }
 
@@ -195,14 +219,29 @@ export class Relay implements ClusterEvents {
 
   updated(name: string, update: Uint8Array, position: LogPosition, attribution = ''): void {
     const open = this.#hub.opened(name);
-    if (open === undefined) return;
+    if (open !== undefined)
+      this.#receive(
+        open,
+        update,
+        position,
+        attribution === '' ? null : (JSON.parse(attribution) as Attribution),
+      );
+  }
+
+  #receive(
+    open: OpenDocument,
+    update: Uint8Array,
+    position: LogPosition,
+    attribution: Attribution | null,
+  ): void {
     const news = this.#takeIn(open, update);
-    const known = attribution === '' ? null : (JSON.parse(attribution) as Attribution);
     // Whose it is may be told after what it is.
-    const unconfirmed = known === null ? news : update;
-    if (unconfirmed === null) return;
-    open.relayed.add(position, unconfirmed, known);
-    if (known !== null) open.pending.add({ ...known, update, due: open.due });
+    const unconfirmed = news === null && attribution !== null ? update : news;
+    if (!unconfirmed) return;
+    open.relayed.add(position, unconfirmed, attribution);
+    // Whatever else waits in the log of this instance.
+    const due = { sequence: 0, relayed: open.relayed.received };
+    if (attribution !== null) this.#isPending(open, { ...attribution, update, due });
     this.#unconfirmed.add(open);
     this.#takeOverTimer ??= setTimeout(() => this.#takeOverLate(), CONFIRMED_MS);
   }
@@ -215,22 +254,27 @@ export class Relay implements ClusterEvents {
     if (isAhead(theirs, own)) this.#compare(open);
     // It may have let those go who are here.
     if (purpose === 'returning') open.presence.sayAllAgain();
-    const isWanted = purpose === 'joining' || purpose === 'comparing';
+    const isWanted = purpose === 'joining' || purpose === 'comparing' || !open.pending.isEmpty;
     if (!isWanted && !isAhead(own, theirs)) return null;
     this.takeOver(open);
-    if (isWanted) this.#tellPendingAgain(open);
     return {
       update: Y.encodeStateAsUpdate(open.document, stateVector),
       sequence: open.lastSequence,
       presence: open.presence.encodeOwn(),
+      pending: encodePending(open.pending.all()),
     };
   }
 
-  answered(name: string, { update, presence }: Answer, position: LogPosition, instance: string): void {
+  answered(name: string, answer: Answer, position: LogPosition, instance: string): void {
+    const { update, presence, pending } = answer;
     const open = this.#hub.opened(name);
-    if (update.byteLength > 0) this.updated(name, update, position);
-    else if (open !== undefined) this.#isBehind(open, READINGS_OF_LARGE);
-    open?.presence.replaceRelayed(presence, instance);
+    if (open === undefined) return;
+    // Before the rest, which holds them, too.
+    for (const { update: bytes, ...attribution } of decodePending(pending))
+      if (!open.pending.has(attribution.record)) this.#receive(open, bytes, position, attribution);
+    if (update.byteLength > 0) this.#receive(open, update, position, null);
+    else this.#isBehind(open, READINGS_OF_LARGE);
+    open.presence.replaceRelayed(presence, instance);
   }
 
   presence(name: string, presence: Uint8Array, instance: string): void {
@@ -259,6 +303,7 @@ export class Relay implements ClusterEvents {
     }
     if (!isNews) return;
     this.#forgetConfirmed();
+    this.#forgetCommitted();
     this.#hub.settleAll();
   }
 
@@ -317,8 +362,8 @@ export class Relay implements ClusterEvents {
     this.#hub.disconnect(whose);
   }
 
-  /** @returns what it has brought; `null` when that is nothing */
-  #takeIn(open: OpenDocument, update: Uint8Array): Uint8Array | null {
+  /** @returns what it has brought; `null` when that is nothing, `undefined` when it cannot be taken in */
+  #takeIn(open: OpenDocument, update: Uint8Array): Uint8Array | null | undefined {
     let shape;
     try {
       shape = checkUpdate(update, NO_LIMITS);
@@ -328,13 +373,13 @@ export class Relay implements ClusterEvents {
         { document: open.name, err: messageOf(error) },
         'an edit of another instance is passed over',
       );
-      return null;
+      return undefined;
     }
     try {
       return open.apply(open.weigh(update, shape), RELAYED);
     } catch (error) {
       this.#hub.rebuild(open, error);
-      return null;
+      return undefined;
     }
   }
 
@@ -354,9 +399,8 @@ export class Relay implements ClusterEvents {
   /** Writes what others have brought into the log of this instance, whether or not they do. */
   takeOver(open: OpenDocument, since = performance.now()): void {
     open.relayed.takeOver(since, (update, attribution) => {
-      const record = attribution?.record ?? undefined;
-      const request = record && { record, onRepeated: () => true };
-      this.#hub.write(open, update, attribution?.author ?? null, request);
+      const request = attribution && { record: attribution.record, onRepeated: () => true };
+      this.#hub.write(open, update, attribution?.author ?? null, request ?? undefined);
       return open.lastSequence;
     });
   }

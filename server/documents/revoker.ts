@@ -45,7 +45,7 @@ export class Revoker {
   /**
    * Takes access back; resolves when that is stored and sockets here are closed.
    * @throws {@link IndelibleError} `bad_revocation` when it names nothing, or nothing that can be; what `pg` throws when
-   * the database does not answer: nothing is revoked then
+   * the database does not answer: nothing is revoked then, unless it is an {@link OutcomeUnknown}
    */
   async revoke({ document, user }: RevocationRequest): Promise<void> {
     if (document === undefined && user === undefined) {

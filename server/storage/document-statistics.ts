@@ -3,8 +3,8 @@ export interface DocumentStatistics {
   /** Milliseconds since 1970. */
   readonly createdAt: number;
   /**
-   * When the last edit was made, milliseconds since 1970; where a snapshot holds it that an older server has written, when that was;
-   * `null` when there is none.
+   * When the last edit was made, milliseconds since 1970; `null` when there is none. Where a snapshot holds it that was written by a server
+   * without migration 005, when that was, or an earlier edit.
    */
   readonly lastEditAt: number | null;
   /** Updates that no snapshot holds yet. */

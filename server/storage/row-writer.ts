@@ -23,6 +23,8 @@ export interface Unwritten {
 }
 
 const NOTHING: Unwritten = { deleted: new Set(), repeated: [] };
+/** Times that rows are written of which some are found to be missing, and nobody can say why. */
+const ATTEMPTS = 2;
 
 /**
  * The rows as parameters: one binary parameter cut up by Postgres, since an array of bytea would travel as text, at twice the bytes.
@@ -83,18 +85,20 @@ export class RowWriter {
       return NOTHING;
     }
     await this.#findIds(connection, rows);
-    const count = await this.#insert(connection, rows);
-    if (count === rows.length) return NOTHING;
-    const unwritten = await this.#whatIsMissing(connection, rows);
-    const { deleted, repeated } = unwritten;
-    const explained = rows.filter(
-      ({ document, request }) =>
-        deleted.has(document) || (request !== undefined && repeated.includes(request)),
-    );
-    // Something was deleted, or restored, since: what is written twice is harmless.
-    if (explained.length !== rows.length - count)
-      throw new Error('a document was deleted or restored meanwhile');
-    return unwritten;
+    for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
+      const count = await this.#insert(connection, rows);
+      if (count === rows.length) return NOTHING;
+      const unwritten = await this.#whatIsMissing(connection, rows);
+      const { deleted, repeated } = unwritten;
+      const explained = rows.filter(
+        ({ document, request }) =>
+          deleted.has(document) || (request !== undefined && repeated.includes(request)),
+      );
+      if (explained.length === rows.length - count) return unwritten;
+      // Something was deleted, or restored, since; or another instance, which had taken it over, has just recorded an attempt, too. What is
+      // written twice is harmless.
+    }
+    throw new Error('a document was deleted or restored meanwhile');
   }
 
   /** A document gets its row with its first update, so that opening one leaves nothing behind; unless it is deleted. */
@@ -160,19 +164,31 @@ export class RowWriter {
          join indelible.documents d on d.id = known.id and d.name = known.name`,
       [ids, names],
     );
-    const recorded = await connection.query<{ attempt: string }>(
-      'select attempt from indelible.requests where attempt = any($1::text[])',
-      [rows.flatMap(({ request }) => request?.record.attempt ?? [])],
-    );
     const isLive = new Set(live.rows.map(({ name }) => name));
-    const isRecorded = new Set(recorded.rows.map(({ attempt }) => attempt));
     const deleted = new Set(names.filter((name) => !isLive.has(name)));
-    const repeated = rows.flatMap(({ request }) =>
-      request === undefined || isRecorded.has(request.record.attempt) ? [] : request,
-    );
     for (const name of deleted) this.#ids.delete(name);
-    return { deleted, repeated };
+    const requests = rows.flatMap(({ document, request }) =>
+      request === undefined || deleted.has(document) ? [] : request,
+    );
+    const isRecorded = await attemptsOf(connection, requests);
+    return { deleted, repeated: requests.filter(({ record }) => !isRecorded.has(record.attempt)) };
   }
+}
+
+/** Of these attempts those that are recorded. */
+async function attemptsOf(
+  connection: DatabaseConnection,
+  requests: readonly KeyedRequest[],
+): Promise<ReadonlySet<string>> {
+  if (requests.length === 0) return new Set();
+  const [users, keys, attempts] = columnsOf(requests.map(({ record }) => record));
+  // By their keys: no index has the attempts, and there are those of a day.
+  const { rows } = await connection.query<{ attempt: string }>(
+    `select attempt from unnest($1::text[], $2::text[], $3::text[]) as request ("user", key, attempt)
+       join indelible.requests using ("user", key, attempt)`,
+    [users, keys, attempts],
+  );
+  return new Set(rows.map(({ attempt }) => attempt));
 }
 
 function columnsOf(requests: readonly RequestRecord[]): unknown[] {

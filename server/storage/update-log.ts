@@ -297,7 +297,6 @@ export class UpdateLog {
       this.#writer.write(connection, rows),
     );
     for (const document of deleted) this.#events.refused(document, new IndelibleError('document_deleted'));
-    if (repeated.length === 0) return;
     const seen = new Set(repeated.filter(({ onRepeated }) => onRepeated()));
     if (seen.size < repeated.length) this.#events.repeated();
     const again = rows.filter(({ request }) => request !== undefined && seen.has(request));

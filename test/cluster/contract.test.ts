@@ -164,7 +164,7 @@ test('[N2] others are told what is committed, in the life of the log that it bel
 });
 
 test('[N4] all who have a document open answer, and who has nothing to say does so, too', async () => {
-  const answer = { update: typist()('text'), sequence: 5, presence: Uint8Array.from([0]) };
+  const answer = { update: typist()('text'), sequence: 5, presence: Uint8Array.from([0]), pending: '[]' };
   const [one, other] = await pair(answer);
   expect(await other.cluster.ask(DOCUMENT, EVERYTHING, 'comparing')).toBe(true);
   expect(await one.hears('asked')).toEqual([[DOCUMENT, EVERYTHING, 'comparing']]);

@@ -27,6 +27,7 @@ const MESSAGES: Message[] = [
     committed: 5,
     update: BYTES,
     presence: BYTES,
+    pending: '[]',
   },
   { kind: 'pass', document: 'a', count: 2, id: 3 },
   { kind: 'presence', document: 'a', presence: new Uint8Array() },

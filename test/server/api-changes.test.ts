@@ -3,7 +3,7 @@ import { describe, expect, inject, test, vi } from 'vitest';
 import * as Y from 'yjs';
 import { ask, at, patch, told, type Answered, type Asked } from '../helpers/api.ts';
 import { connectHocuspocus, connectYWebsocket } from '../helpers/clients.ts';
-import { textOf, typist, updateOf } from '../helpers/editor.ts';
+import { joinAs, textOf, typist, updateOf } from '../helpers/editor.ts';
 import { claimText } from '../helpers/hostile.ts';
 import { clusterOptions, startInstance } from '../helpers/instances.ts';
 import { documentsBecome } from '../helpers/metrics.ts';
@@ -245,6 +245,29 @@ test.each(['the draft', 'the document'])(
     }
   },
 );
+
+test('[U5] an update that others have waited for is logged without what they have brought', async () => {
+  const storage = await createStorage('postgres');
+  const { url } = await startServer({ ...storage, jwtSecret: SECRET });
+  const [token, robot] = [await mint({ sub: 'mallory' }), await mint({ sub: 'robot' })];
+  const type = typist();
+  const [base, waits] = [type('base '), type('waits')];
+  await ask(url, at(NAME), { method: 'POST', token });
+  const mallory = await joinAs('y-websocket', url, NAME, token);
+  mallory.send(waits);
+  expect(await mallory.ack()).toBe(true);
+  expect(told(await ask(url, at(NAME), { method: 'PATCH', body: base, token: robot }))).toBe('204');
+  expect((await ask(url, at(NAME, '?format=text'), { token })).text).toBe('base waits');
+  const { rows } = await (
+    await openStorage(storage)
+  ).queries.query<{ author: string; update: Buffer }>(
+    'select author, update from indelible.updates order by id',
+  );
+  expect(rows.map(({ author, update }) => [author, update.includes('waits')])).toEqual([
+    ['mallory', true],
+    ['robot', false],
+  ]);
+});
 
 test('[U6] what is inserted at a relative position lands where it was meant, though people typed meanwhile', async () => {
   const { url } = await startServer();

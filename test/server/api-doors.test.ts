@@ -342,9 +342,10 @@ test('[U13] requests count for the rates of their user', async () => {
 });
 
 test('[U13] bytes count, also of a body whose length is not said, and of what is wrong', async () => {
-  const { url } = await startServer({ jwtSecret: SECRET, limitUserBytes: 4_000 });
-  const send = async (isSaid: boolean, token: string) => {
-    const body = new Blob(['x'.repeat(15_000)]);
+  const limits = { limitUserBytes: 4_000, limitFrameBytes: 20_000 };
+  const { url } = await startServer({ jwtSecret: SECRET, ...limits });
+  const send = async (isSaid: boolean, token: string, bytes = 15_000) => {
+    const body = new Blob(['x'.repeat(bytes)]);
     const response = await fetch(`${url}/api${at(NAME)}`, {
       method: 'POST',
       headers: { Authorization: `Bearer ${token}`, 'Content-Type': 'application/json' },
@@ -365,6 +366,11 @@ test('[U13] bytes count, also of a body whose length is not said, and of what is
     // What comes in ten seconds may come at once, and what is over that when it has come.
     expect(statuses, sub).toEqual([400, 400, 400, 429]);
   }
+  // Of one that is too large what was read of it.
+  const carol = await mint({ sub: 'carol' });
+  const statuses: number[] = [];
+  for (let request = 0; request < 4; request += 1) statuses.push(await send(false, carol, 25_000));
+  expect(statuses).toEqual([413, 413, 413, 429]);
 });
 
 test('[U13] a user has one allowance, for sockets, lists and every token', async () => {

@@ -47,6 +47,11 @@ async function startWaiting(options: ServerOptions, database: Database) {
   return { ...instance, goOn };
 }
 
+async function waitsForLock(database: Database): Promise<void> {
+  const waiting = `select from pg_stat_activity where datname = current_database() and wait_event = 'advisory'`;
+  await vi.waitFor(async () => expect((await database.queries.query(waiting)).rowCount).toBe(1), 10_000);
+}
+
 /** Commits of requests with keys wait until the lock is given back, and whoever has sent them is cut off meanwhile. */
 async function startSilent() {
   const { url: databaseUrl } = await createDatabase();
@@ -115,6 +120,7 @@ describe('[U8] an edit that was answered with 504', () => {
     await one.goOn();
     for (const { url } of [third, other])
       expect((await ask(url, at(NAME, '?format=text'), { token })).text).toBe('once');
+    expect(textOf((await rebuild(database, NAME)) as Y.Doc)).toBe('once');
     const { rows } = await database.queries.query<{ author: string }>(
       'select distinct author from indelible.updates',
     );
@@ -143,6 +149,48 @@ describe('[U8] an edit that was answered with 504', () => {
     await server.close();
   }, 60_000);
 });
+
+describe('[U8] a request that is tried at another instance before it is answered', () => {
+  test('[U8] [N1] is done there, and not here', async () => {
+    const options = await clusterOptions();
+    const other = await startInstance(options);
+    await ask(other.url, at(NAME), { method: 'POST' });
+    const database = await openStorage(options as Storage, PATIENT);
+    const one = await startWaiting(options, database);
+    const [alice, bob] = [connectYWebsocket(one.url, NAME), connectYWebsocket(other.url, NAME)];
+    await alice.synced();
+    await bob.synced();
+    const first = ask(one.url, at(NAME), keyed('k', 'once'));
+    await waitsForLock(database);
+    expect(told(await ask(other.url, at(NAME), keyed('k', 'once')))).toBe('204');
+    await alice.sees((doc) => textOf(doc) === 'once');
+    const again = await first;
+    expect([told(again), again.headers.get('idempotent-replayed')]).toEqual(['204', 'true']);
+    await one.goOn();
+    // It is committed after what waited.
+    const append = () => ask(one.url, at(NAME), patch({ op: 'append', text: '!' }));
+    await vi.waitFor(async () => expect(told(await append())).toBe('204'), 20_000);
+    for (const { doc } of [alice, bob]) await vi.waitFor(() => expect(textOf(doc)).toBe('once!'), 5_000);
+    expect(textOf((await rebuild(database, NAME)) as Y.Doc)).toBe('once!');
+  }, 60_000);
+});
+
+test('[O9] [U8] an edit that waits while its document is deleted and another one created does not get into that', async () => {
+  const options = await clusterOptions();
+  const other = await startInstance(options);
+  await ask(other.url, at(NAME), { method: 'POST' });
+  const database = await openStorage(options as Storage, PATIENT);
+  const one = await startWaiting(options, database);
+  expect(told(await ask(one.url, at(NAME), keyed('k', 'of the first')))).toBe('504 commit_pending');
+  expect(told(await ask(other.url, at(NAME), { method: 'DELETE' }))).toBe('204');
+  expect(told(await ask(other.url, at(NAME), { method: 'POST', body: { content: 'the second' } }))).toBe(
+    '201',
+  );
+  await one.goOn();
+  const append = () => ask(one.url, at(NAME), patch({ op: 'append', text: '!' }));
+  await vi.waitFor(async () => expect(told(await append())).toBe('204'), 20_000);
+  expect(textOf((await rebuild(database, NAME)) as Y.Doc)).toBe('the second!');
+}, 60_000);
 
 describe('[U9] when the database falls silent', () => {
   test('[U9] [U8] what may be done is said to be so, and the key tells whether it is', async () => {

@@ -1,6 +1,7 @@
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import type { RequestRecord } from '../../server/storage/requests.ts';
 import { RowWriter, type Row } from '../../server/storage/row-writer.ts';
+import { Tombstones } from '../../server/storage/tombstones.ts';
 import { updateOf } from '../helpers/editor.ts';
 import { STORAGE_KINDS, createStorage, openMigrated } from '../helpers/storage.ts';
 
@@ -39,7 +40,8 @@ describe.each(STORAGE_KINDS)('rows of requests with keys on %s', (kind) => {
       (await queries.query<{ attempt: string }>('select attempt from indelible.requests')).rows.map(
         ({ attempt }) => attempt,
       );
-    return { write, stored, attempts };
+    const remove = () => new Tombstones(queries).delete(NAME);
+    return { write, stored, attempts, remove };
   }
 
   test('[L11] a batch that was committed and whose answer was lost is written again, and then it is done', async () => {
@@ -61,4 +63,31 @@ describe.each(STORAGE_KINDS)('rows of requests with keys on %s', (kind) => {
     expect(await stored()).toEqual([first, plain].map(hexOf));
     expect(await attempts()).toEqual(['first']);
   });
+
+  test('[L11] [O9] of a document that is deleted nothing is said to be repeated', async () => {
+    const { write, stored, remove } = await open();
+    const [first, second] = [rowOf('keyed', 'first'), rowOf('keyed', 'second')];
+    await write(first);
+    await remove();
+    expect(await write(second)).toEqual({ deleted: new Set([NAME]), repeated: [] });
+    expect(await stored()).toEqual([first].map(hexOf));
+  });
+});
+
+test('[L11] an attempt that another instance records at the same moment is written, too', async () => {
+  const { queries } = await openMigrated(await createStorage('postgres'));
+  const [writer, taker] = [new RowWriter(), new RowWriter()];
+  const [keyed, plain] = [rowOf('keyed', 'first'), rowOf('plain')];
+  // They know the document then.
+  for (const each of [writer, taker]) await queries.use((own) => each.write(own, [plain]));
+  const written = await queries.transaction(async (connection) => {
+    await taker.write(connection, [keyed]);
+    const writing = queries.use((own) => writer.write(own, [keyed, plain]));
+    const waits = `select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`;
+    await vi.waitFor(async () => expect((await queries.query(waits)).rowCount).toBe(1), 10_000);
+    return { writing };
+  });
+  expect(await written.writing).toEqual({ deleted: new Set(), repeated: [] });
+  const { rows } = await queries.query('select from indelible.updates where update = $1', [keyed.update]);
+  expect(rows, 'by both').toHaveLength(2);
 });
