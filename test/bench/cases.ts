@@ -140,6 +140,7 @@ export const CASES: readonly Case[] = [
       crowds: [{ documents: 1, people: 1, content: 'paper', isLate: true }],
       seconds: 0,
       restart: 'SIGKILL',
+      isUnfolded: true,
     },
     peers: ['ours'],
   },

@@ -4,6 +4,7 @@ import type { Load, LoadResult } from './load.ts';
 import { type Group, PEERS } from './peers.ts';
 import type { Seen } from './room.ts';
 import { sumOf } from './rooms.ts';
+import { unfold } from './unfolding.ts';
 import type { Crowd, Workload } from './workload.ts';
 
 /** Until documents are filled, everybody is in and warm; and, beyond what is measured, until everything has arrived. */
@@ -73,8 +74,11 @@ export class Loading {
   /** Holds when everybody is in, and has worked for a while. */
   async warm(): Promise<void> {
     await this.#lines(/^filled$/, FILL_MS);
-    const { restart } = this.#workload;
-    if (restart !== undefined) await this.#group.restart(restart);
+    const { restart, isUnfolded = false, crowds } = this.#workload;
+    const unfoldIt = async () => {
+      if (isUnfolded) await unfold(this.#group.databaseUrl, crowds[0]?.content ?? 'empty');
+    };
+    if (restart !== undefined) await this.#group.restart(restart, unfoldIt);
     this.#go();
     await this.#lines(/^warm$/, WARM_MS);
   }

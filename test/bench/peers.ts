@@ -102,8 +102,10 @@ export class Group {
     return this.instances.map(({ url }) => url);
   }
 
-  async restart(signal: NodeJS.Signals): Promise<void> {
+  /** @param meanwhile - is done when all have ended */
+  async restart(signal: NodeJS.Signals, meanwhile: () => Promise<void> = async () => {}): Promise<void> {
     await this.end(signal);
+    await meanwhile();
     await this.#start();
   }
 

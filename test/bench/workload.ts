@@ -33,6 +33,8 @@ export interface Workload {
   warmUp?: { seconds: number; rate?: number };
   /** How the server ends, and is started again, when the documents hold what they are to hold and nobody is in. */
   restart?: 'SIGTERM' | 'SIGKILL';
+  /** The one document has nothing folded by then. */
+  isUnfolded?: true;
   /** The people of each crowd are spread over so many processes, each with documents of its own. */
   processes?: number;
 }
