@@ -76,7 +76,8 @@ export class Loading {
     await this.#lines(/^filled$/, FILL_MS);
     const { restart, isUnfolded = false, crowds } = this.#workload;
     const unfoldIt = async () => {
-      if (isUnfolded) await unfold(this.#group.databaseUrl, crowds[0]?.content ?? 'empty');
+      if (isUnfolded)
+        await unfold(this.#group.databaseUrl, `${this.prefix}/0/0`, crowds[0]?.content ?? 'empty');
     };
     if (restart !== undefined) await this.#group.restart(restart, unfoldIt);
     this.#go();

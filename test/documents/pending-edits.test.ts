@@ -17,6 +17,9 @@ function editOf(key: string, sequence: number, bytes = 1): PendingEdit {
   return { author: 'anna', record, update: new Uint8Array(bytes), due: upTo(sequence) };
 }
 
+/** Comparing a MB byte by byte takes long. */
+const inShort = ({ update, author, record }: Omit<PendingEdit, 'due'>) => [update.byteLength, author, record];
+
 test('[U8] an edit is pending until it is committed, for who asks with its key', () => {
   const pending = new PendingEdits();
   const [first, second] = [editOf('a', 1), editOf('b', 2)];
@@ -50,7 +53,7 @@ test('[U8] the oldest of very many are forgotten, and others are told of the fir
     Array.from({ length: 1_000 }, (_, edit) => `${edit + 1}`),
   );
   const [small, large, more] = [editOf('a', 1), editOf('b', 2, MB - 1), editOf('c', 3)];
-  const told = [small, large].map(({ update, author, record }) => ({ update, author, record }));
-  expect(decodePending(encodePending([small, large, more]))).toEqual(told);
+  const told = decodePending(encodePending([small, large, more]));
+  expect(told.map(inShort)).toEqual([small, large].map(inShort));
   expect([encodePending([]), decodePending('')]).toEqual(['', []]);
 });
