@@ -3,7 +3,7 @@ import type { Context } from 'hono';
 import { IndelibleError } from '../errors.ts';
 import { repeat } from '../lifecycle.ts';
 import type { Log } from '../log.ts';
-import type { RequestRecord, Requests, StoredAnswer } from '../storage/requests.ts';
+import { idOf, type RequestRecord, type Requests, type StoredAnswer } from '../storage/requests.ts';
 import { orUnavailable } from '../storage/sql-errors.ts';
 import type { CallerEnv } from './caller.ts';
 
@@ -62,7 +62,7 @@ export class Idempotency {
       throw new IndelibleError('bad_request', 'an Idempotency-Key has 1 to 255 characters of ASCII');
     const user = context.get('user') ?? '';
     const fingerprint = await fingerprintOf(context);
-    const id = JSON.stringify([user, key]);
+    const id = idOf({ user, key });
     const known = this.#onTheirWay.get(id);
     if (known !== undefined) return again(known.fingerprint, fingerprint, await known.answer);
     const answer = this.#once({ user, key, fingerprint }, work);
@@ -89,30 +89,23 @@ export class Idempotency {
     if (before !== null) return { answer: before, isAgain: true };
     const id = crypto.randomUUID();
     const record = (answer: StoredAnswer) => ({ ...request, attempt: id, answer });
-    const done = await this.#orRepeated(request, () => work({ ...request, record }));
-    if ('status' in done) return { answer: done, isAgain: true };
-    if (done.isRecorded !== true) await this.#save(record(done.answer));
-    return { answer: done.answer, isAgain: false };
-  }
-
-  /** @returns what was done; or what was answered to another attempt */
-  async #orRepeated(
-    request: Pick<RequestRecord, 'user' | 'key' | 'fingerprint'>,
-    work: () => Promise<Done>,
-  ): Promise<Done | StoredAnswer> {
     let done;
     try {
-      done = await work();
+      done = await work({ ...request, record });
     } catch (error) {
       // Another instance may have done it meanwhile, so that it cannot be done any more.
       const other = await this.#find(request).catch(() => null);
       if (other === null) throw error;
-      return other;
+      return { answer: other, isAgain: true };
     }
-    if (done.isRepeated !== true) return done;
-    const other = await this.#find(request);
-    if (other === null) throw new IndelibleError('internal_error', 'a request is recorded, and is not there');
-    return other;
+    if (done.isRepeated === true) {
+      const other = await this.#find(request);
+      if (other === null)
+        throw new IndelibleError('internal_error', 'a request is recorded, and is not there');
+      return { answer: other, isAgain: true };
+    }
+    if (done.isRecorded !== true) await this.#save(record(done.answer));
+    return { answer: done.answer, isAgain: false };
   }
 
   async #find(request: Pick<RequestRecord, 'user' | 'key' | 'fingerprint'>): Promise<StoredAnswer | null> {

@@ -49,8 +49,8 @@ export type DocumentListener = (change: DocumentChange) => unknown;
  * instance, and what has resolved is committed.
  *
  * Every method rejects with an {@link IndelibleError}: `bad_name`; `database_unavailable` when the database is known to be away, and then
- * nothing was touched; `outcome_unknown` when it fell silent while it did what was asked; `document_unavailable` when what is stored cannot be read; `document_deleted` where a document would be opened that
- * was; `draining` when the server closes.
+ * nothing was touched; `outcome_unknown` when it fell silent while it did what was asked; `document_unavailable` when what is stored
+ * cannot be read; `document_deleted` where a document would be opened that was; `draining` when the server closes.
  */
 export interface Documents {
   /**

@@ -1,5 +1,5 @@
 import { fromBase64, toBase64 } from 'lib0/buffer';
-import type { RequestRecord } from '../storage/requests.ts';
+import { idOf, type RequestRecord } from '../storage/requests.ts';
 import { isDurable, type Durable } from './acks.ts';
 
 /** How many are remembered: those of an hour without a database. */
@@ -85,8 +85,4 @@ export function decodePending(text: string): (Attribution & { readonly update: U
   if (text === '') return [];
   const told = JSON.parse(text) as (Attribution & { readonly update: string })[];
   return told.map(({ update, author, record }) => ({ update: fromBase64(update), author, record }));
-}
-
-function idOf({ user, key }: Pick<RequestRecord, 'user' | 'key'>): string {
-  return JSON.stringify([user, key]);
 }

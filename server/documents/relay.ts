@@ -111,10 +111,7 @@ export class Relay implements ClusterEvents {
    * moment ago.
    */
   async refresh(open: OpenDocument): Promise<void> {
-    if (this.#comparing.has(open)) return;
-    this.#comparing.set(open, 'once');
-    setTimeout(() => this.#compared(open), COMPARE_AGAIN_MS);
-    await this.#ask(open, 'comparing');
+    if (!this.#comparing.has(open)) await this.#askAll(open);
   }
 
   /** Hears no more of a document. */
@@ -217,7 +214,7 @@ export class Relay implements ClusterEvents {
     clearTimeout(this.#takeOverTimer);
   }
 
-  updated(name: string, update: Uint8Array, position: LogPosition, attribution = ''): void {
+  updated(name: string, update: Uint8Array, position: LogPosition, attribution: string): void {
     const open = this.#hub.opened(name);
     if (open !== undefined)
       this.#receive(
@@ -426,10 +423,14 @@ export class Relay implements ClusterEvents {
       this.#comparing.set(open, 'again');
       return;
     }
-    this.#comparing.set(open, 'once');
     // Does not reject.
-    void this.#ask(open, 'comparing');
+    void this.#askAll(open);
+  }
+
+  async #askAll(open: OpenDocument): Promise<void> {
+    this.#comparing.set(open, 'once');
     setTimeout(() => this.#compared(open), COMPARE_AGAIN_MS);
+    await this.#ask(open, 'comparing');
   }
 
   #compared(open: OpenDocument): void {

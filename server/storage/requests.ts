@@ -33,6 +33,11 @@ export interface KeyedRequest {
 /** A request that was answered. */
 export type AnsweredRequest = Pick<RequestRecord, 'attempt' | 'fingerprint' | 'answer'>;
 
+/** Of a request, whoever tries it. */
+export function idOf({ user, key }: Pick<RequestRecord, 'user' | 'key'>): string {
+  return JSON.stringify([user, key]);
+}
+
 /** Requests with idempotency keys that have changed something. Every method throws what `pg` throws when the database does not answer. */
 export class Requests {
   readonly #pool: DatabasePool;

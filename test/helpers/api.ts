@@ -63,3 +63,8 @@ export function at(name: string, rest = ''): string {
 export function patch(...operations: object[]): Asked {
   return { method: 'PATCH', body: { operations } };
 }
+
+/** A PATCH that appends a text, once. */
+export function keyed(key: string, text: string) {
+  return { ...patch({ op: 'append', text }), headers: { 'Idempotency-Key': key } };
+}

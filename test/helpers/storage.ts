@@ -54,8 +54,11 @@ export async function openStorage(
 }
 
 /** As {@link openStorage}, with the schema of this server in it. */
-export async function openMigrated(storage: Storage): Promise<Database> {
-  const database = await openStorage(storage);
+export async function openMigrated(
+  storage: Storage,
+  options?: Pick<DatabaseOptions, 'silenceMs'>,
+): Promise<Database> {
+  const database = await openStorage(storage, options);
   await migrate(database, silent);
   return database;
 }

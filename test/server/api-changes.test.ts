@@ -1,7 +1,7 @@
 import { toBase64 } from 'lib0/buffer';
 import { describe, expect, inject, test, vi } from 'vitest';
 import * as Y from 'yjs';
-import { ask, at, patch, told, type Answered, type Asked } from '../helpers/api.ts';
+import { ask, at, keyed, patch, told, type Answered, type Asked } from '../helpers/api.ts';
 import { connectHocuspocus, connectYWebsocket } from '../helpers/clients.ts';
 import { joinAs, textOf, typist, updateOf } from '../helpers/editor.ts';
 import { claimText } from '../helpers/hostile.ts';
@@ -396,12 +396,6 @@ test('[U7] If-Match refuses a change of a document that has moved on; of several
   // Weak ones say that it is about the same.
   expect(told(await append('g', 'nonsense'))).toBe('412 document_changed');
   expect((await ask(url, at(NAME, '?format=text'))).text).toMatch(/^one[abcd]ef$/);
-});
-
-/** Appends a text, once. */
-const keyed = (key: string, text: string) => ({
-  ...patch({ op: 'append', text }),
-  headers: { 'Idempotency-Key': key },
 });
 
 describe('[U8] what has an Idempotency-Key', () => {

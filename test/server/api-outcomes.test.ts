@@ -2,7 +2,7 @@ import { describe, expect, test, vi } from 'vitest';
 import type * as Y from 'yjs';
 import type { ServerOptions } from '../../server/index.ts';
 import type { Database } from '../../server/storage/database.ts';
-import { ask, at, patch, told, type Answered } from '../helpers/api.ts';
+import { ask, at, keyed, patch, told, type Answered } from '../helpers/api.ts';
 import { connectYWebsocket } from '../helpers/clients.ts';
 import { textOf, updateOf } from '../helpers/editor.ts';
 import { clusterOptions, startInstance } from '../helpers/instances.ts';
@@ -16,12 +16,6 @@ const NAME = 'notes/today';
 
 /** Holds locks for longer than a database may be silent. */
 const PATIENT = { silenceMs: 60_000 };
-
-/** Appends a text, once. */
-const keyed = (key: string, text: string) => ({
-  ...patch({ op: 'append', text }),
-  headers: { 'Idempotency-Key': key },
-});
 
 /** An instance whose commits of requests with keys wait, unlike those of others, until that is over. Nothing of them is written. */
 async function startWaiting(options: ServerOptions, database: Database) {
@@ -56,8 +50,7 @@ async function waitsForLock(database: Database): Promise<void> {
 async function startSilent() {
   const { url: databaseUrl } = await createDatabase();
   const line = await startProxy(databaseUrl);
-  await openMigrated({ databaseUrl });
-  const database = await openStorage({ databaseUrl }, PATIENT);
+  const database = await openMigrated({ databaseUrl }, PATIENT);
   await database.queries.query(`
     create function indelible.wait() returns trigger language plpgsql as $$ begin
       perform pg_advisory_xact_lock(1);
@@ -129,8 +122,7 @@ describe('[U8] an edit that was answered with 504', () => {
 
   test('[U8] [L11] is committed all the same where somebody has recorded its key meanwhile: people have seen it', async () => {
     const options = await clusterOptions();
-    await openMigrated(options as Storage);
-    const database = await openStorage(options as Storage, PATIENT);
+    const database = await openMigrated(options as Storage, PATIENT);
     const { url, goOn, server } = await startWaiting(options, database);
     await ask(url, at(NAME), { method: 'POST' });
     const alice = connectYWebsocket(url, NAME, { acks: true });
